@@ -1,0 +1,1 @@
+"""mindcold: contrastive LoRA decoding for MindSpore."""

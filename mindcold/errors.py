@@ -1,0 +1,29 @@
+"""The exceptions of mindcold: every refusal of bad input is one line that names the file and the field."""
+
+
+class MindcoldError(Exception):
+    """Base of all errors a user can cause; the message is one line and says what to do."""
+
+
+class ModelError(MindcoldError):
+    """A model folder cannot be used: missing file, unknown architecture, wrong shape, NaN weight."""
+
+
+class AdapterError(MindcoldError):
+    """An adapter folder cannot be used: unsupported field, wrong base, wrong shape."""
+
+
+class TokenizerError(MindcoldError):
+    """A tokenizer file cannot be read, or text was given to a model folder that has no tokenizer."""
+
+
+class RequestError(MindcoldError, ValueError):
+    """A generation request is not valid: empty prompt, id out of range, alpha outside (0, 1]."""
+
+
+class OperatorError(MindcoldError):
+    """A custom operator cannot be built, or the body that was asked for cannot run here."""
+
+
+class TrainingError(MindcoldError):
+    """A training run cannot start or go on: bad data, bad setting, a loss that is not finite."""

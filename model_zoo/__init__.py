@@ -1,0 +1,1 @@
+"""Ready models that ship with mindcold, by name."""

@@ -1,0 +1,1 @@
+"""The operators of mindcold: one folder each, one contract with several bodies."""
