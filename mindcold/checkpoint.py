@@ -1,0 +1,104 @@
+"""The weights of a HuggingFace folder: tensors read by name from one or several safetensors files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from mindcold.config import ModelConfig, read_json
+from mindcold.errors import MindcoldError, ModelError
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+_DTYPES = ("F32", "F16", "BF16", "F64")
+
+
+class SafetensorsFile:
+    """One safetensors file: names, shapes and float32 tensors, with errors that name the file and the tensor."""
+
+    def __init__(self, path: Path, error: type[MindcoldError] = ModelError):
+        self.path, self.error = path, error
+        with self._reading():
+            self._file = safe_open(str(path), framework="numpy")
+            self.names = frozenset(self._file.keys())
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise self.error(f"{self.path}: no such file") from None
+        except (SafetensorError, OSError, ValueError) as error:
+            raise self.error(f"{self.path}: truncated or not a safetensors file ({error})") from None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        with self._reading():
+            return tuple(self._file.get_slice(name).get_shape())
+
+    def tensor(self, name: str, shape: tuple[int, ...], hint: str) -> np.ndarray:
+        """Tensor `name` as float32, refused unless it has this shape, a float type and only finite values."""
+        found = self.shape(name)
+        if found != shape:
+            raise self.error(f"{self.path}: {name}: shape {list(found)}, but {list(shape)} is expected; {hint}")
+        with self._reading():
+            dtype = self._file.get_slice(name).get_dtype()
+            if dtype not in _DTYPES:
+                raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
+            value = np.ascontiguousarray(self._file.get_tensor(name), dtype=np.float32)
+        if not np.isfinite(value).all():
+            raise self.error(f"{self.path}: {name}: holds NaN or infinite values; the file is damaged")
+        return value
+
+
+def find_safetensors(folder: Path, stem: str, error: type[MindcoldError]) -> list[Path]:
+    """The safetensors files of a folder (`stem`.safetensors, or the shards of `stem`.safetensors.index.json)."""
+    if not folder.is_dir():
+        raise error(f"{folder}: no such folder")
+    single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        shards = read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise error(f"{index}: weight_map: an object from tensor name to file name is expected")
+        names = sorted({str(name) for name in shards.values()})
+        for name in names:
+            if Path(name).name != name or not name.endswith(".safetensors"):
+                raise error(f"{index}: weight_map: {name!r} is not the name of a safetensors file in this folder")
+        return [folder / name for name in names]
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise error(f"{folder / pickles[0]}: pickle files are never read; convert the weights to safetensors")
+    raise error(f"{single}: no such file")
+
+
+class Checkpoint:
+    """The weights of one model folder, checked against its configuration.
+
+    Raises ModelError for a missing, truncated or corrupt file and for layers the configuration does not have.
+    """
+
+    def __init__(self, folder: str | Path, config: ModelConfig):
+        self.folder, self.config = Path(folder), config
+        self._home: dict[str, SafetensorsFile] = {}
+        for path in find_safetensors(self.folder, "model", ModelError):
+            file = SafetensorsFile(path)
+            self._home |= dict.fromkeys(file.names, file)
+        beyond = f"model.layers.{config.num_hidden_layers}."
+        for name, file in self._home.items():
+            if name.startswith(beyond):
+                raise ModelError(
+                    f"{self.folder / 'config.json'}: num_hidden_layers: {config.num_hidden_layers}, "
+                    f"but {file.path.name} has {name}"
+                )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._home
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Tensor `name` as float32 of exactly this shape."""
+        file = self._home.get(name)
+        if file is None:
+            raise ModelError(f"{self.folder}: {name}: missing from the safetensors files, config.json asks for it")
+        return file.tensor(name, shape, "config.json and the weights disagree")

@@ -1,0 +1,62 @@
+"""From scores to one token: penalties, truncation and the draw, as pure functions on NumPy rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mindcold.decoding.options import Options
+
+
+def penalise(scores: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndarray:
+    """Repetition penalty (Keskar et al. 2019): scores of seen tokens divided, or multiplied when negative."""
+    if penalty == 1.0 or not len(seen):
+        return scores
+    ids = np.unique(np.asarray(seen, np.int64))
+    out = scores.copy()
+    out[ids] = np.where(out[ids] < 0, out[ids] * np.float32(penalty), out[ids] / np.float32(penalty))
+    return out
+
+
+def forbid(scores: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """Scores with some tokens at -inf."""
+    out = scores.copy()
+    out[list(ids)] = -np.inf
+    return out
+
+
+def probabilities(scores: np.ndarray, options: Options) -> np.ndarray:
+    """Distribution to draw from, float64 [vocab]: temperature, top-k, top-p, min-p, in the order of transformers."""
+    logits = scores.astype(np.float64) / options.temperature
+    if 0 < options.top_k < logits.size:
+        kth = np.partition(logits, -options.top_k)[-options.top_k]
+        logits = np.where(logits < kth, -np.inf, logits)
+    p = _softmax(logits)
+    if options.top_p < 1.0:
+        order = np.argsort(-p, kind="stable")
+        before = np.cumsum(p[order]) - p[order]  # a token stays while those before it have not reached top_p
+        p[order[before >= options.top_p]] = 0.0
+        p /= p.sum()
+    if options.min_p > 0.0:
+        p[p < options.min_p * p.max()] = 0.0
+        p /= p.sum()
+    return p
+
+
+def draw(p: np.ndarray, seed: int, request: int, position: int) -> int:
+    """One draw from a distribution; the random number depends on (seed, request, position) alone."""
+    key = np.random.SeedSequence([seed, request, position])
+    u = np.random.Generator(np.random.Philox(key)).random()
+    cumulative = np.cumsum(p)
+    return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+
+
+def log_probability(scores: np.ndarray, token: int) -> float:
+    """Natural log of the softmax of `scores` at `token`."""
+    wide = scores.astype(np.float64)
+    top = wide.max()
+    return float(wide[token] - top - np.log(np.exp(wide - top).sum()))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()

@@ -1,0 +1,77 @@
+"""One generation under way: its prompt, what it has produced, and when it ends."""
+
+import time
+from dataclasses import dataclass, field
+
+from mindcold.decoding import choice
+from mindcold.decoding.method import Method
+from mindcold.decoding.options import Options
+from mindcold.engine import Scored, Slot
+
+
+@dataclass(slots=True)
+class Request:
+    """A prompt being decoded; the decoding loop feeds it, the caller may end it with `finish`."""
+
+    index: int
+    """Number of the prompt in the call."""
+    prompt: list[int]
+    method: Method
+    options: Options
+    adapter: int
+    """Adapter id of the expert stream, -1 for the base."""
+    eos: tuple[int, ...]
+    budget: int
+    """Tokens it may still produce at most: max_new_tokens, or what the model's context leaves."""
+    slots: list[Slot] = field(default_factory=list)
+    pending: list[int] = field(default_factory=list)
+    """Tokens that are known but not yet in the KV cache."""
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: str | None = None
+    target_passes: int = 0
+    started: float = 0.0
+    first_token: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """KV cells each of its streams needs."""
+        return len(self.prompt) + self.budget
+
+    @property
+    def stream_adapters(self) -> list[int]:
+        """Adapter id of each stream: the expert, and the base beside it for a contrast."""
+        return [self.adapter, -1][: self.method.streams]
+
+    def finish(self, reason: str) -> None:
+        """End the request; "stop" for end-of-text and stop strings, "length" for the budget."""
+        self.finish_reason = reason
+
+    def accept(self, token: int) -> None:
+        """Append a chosen token and end the request if it is the last."""
+        now = time.perf_counter()
+        if not self.token_ids:
+            self.first_token = now
+        self.ended = now
+        self.token_ids.append(token)
+        self.pending = [token]
+        if token in self.eos:
+            self.finish("stop")
+        elif len(self.token_ids) >= self.budget:
+            self.finish("length")
+
+    def choose(self, scored: Scored, head: int) -> tuple[int, float]:
+        """Token and log-probability of one head: the graph's own choice, or one made from its scores."""
+        options, produced = self.options, len(self.token_ids)
+        waits = produced < options.min_new_tokens and bool(self.eos)
+        if not (self.method.sampled or waits or options.repetition_penalty != 1.0):
+            return int(scored.tokens[head]), float(scored.logprobs[head])
+        scores = scored.scores[head].asnumpy()
+        scores = choice.penalise(scores, self.prompt + self.token_ids, options.repetition_penalty)
+        if waits:
+            scores = choice.forbid(scores, self.eos)
+        if self.method.sampled:
+            token = choice.draw(choice.probabilities(scores, options), options.seed, self.index, produced)
+        else:
+            token = int(scores.argmax())
+        return token, choice.log_probability(scores, token)

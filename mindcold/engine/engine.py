@@ -1,0 +1,123 @@
+"""The engine of a loaded model: opens slots, runs steps, commits what was accepted."""
+
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+
+from mindcold.adapter import Adapter
+from mindcold.config import ModelConfig
+from mindcold.engine.pool import KVPool, Slot
+from mindcold.engine.step import ScoreStep
+from mindcold.engine.step_plan import StepPlan
+from mindcold.model import CausalLM, Weights
+from mindcold.model.adapter_bank import AdapterBank
+
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Rows of a step are padded to one of these, so that every graph has static shapes and is compiled once."""
+
+SMALLEST_POOL = 1024
+
+
+def row_bucket(rows: int) -> int:
+    """The smallest bucket that holds this many rows."""
+    return next(bucket for bucket in ROW_BUCKETS if bucket >= rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a step gives for each of its heads."""
+
+    tokens: np.ndarray
+    """Best token, int32 [P]."""
+    logprobs: np.ndarray
+    """Its log-probability (natural log) under the score, float32 [P]."""
+    scores: ms.Tensor
+    """Masked scores float32 [P, vocab]; leaves the device only if it is asked for."""
+
+
+class Engine:
+    """Runs steps of one model: rows of any mix of sequences and adapters, base weights read once for all of them."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
+        self.config, self._weights, self._backend = config, weights, backend
+        self._adapters: list[Adapter] = []
+        self._pool: KVPool | None = None
+        self._model: CausalLM | None = None
+        self._graphs: dict[object, ms.nn.Cell] = {}
+
+    @property
+    def adapters(self) -> list[Adapter]:
+        return list(self._adapters)
+
+    @property
+    def used_cells(self) -> int:
+        """Cells of the KV pool up to the end of the last open slot."""
+        return self._pool.used if self._pool else 0
+
+    def add_adapter(self, adapter: Adapter) -> int:
+        """Make an adapter live and return its id; graphs are compiled anew, weights stay where they are."""
+        self._adapters.append(adapter)
+        self._model = None
+        self._graphs.clear()
+        return len(self._adapters) - 1
+
+    def reserve(self, cells: int) -> None:
+        """Make the pool large enough for `cells` tokens over all sequences; open slots keep what they hold.
+
+        The pool grows in powers of two, because its size is part of every graph. Raises RequestError when memory
+        does not suffice.
+        """
+        if self._pool and self._pool.cells > cells:  # one cell is kept for padding rows
+            return
+        size = SMALLEST_POOL
+        while size <= cells:
+            size *= 2
+        self._pool = KVPool(self.config, size, self._pool)
+        self._model = None
+        self._graphs.clear()
+
+    def open(self, size: int, adapter: int) -> Slot | None:
+        """A slot for up to `size` tokens under an adapter id (-1 for the base), or None while the pool is full."""
+        assert self._pool is not None, "reserve first"
+        return self._pool.open(size, adapter)
+
+    def close(self, slot: Slot) -> None:
+        """Forget a sequence."""
+        assert self._pool is not None
+        self._pool.close(slot)
+
+    @staticmethod
+    def commit(slot: Slot, count: int) -> None:
+        """Keep the next `count` cells a step has written; everything behind them is forgotten."""
+        assert slot.length + count <= slot.size
+        slot.length += count
+
+    def run(self, plan: StepPlan, rows: int, heads: int, contrast: bool) -> Scored:
+        """Run a plan in the graph for `rows` rows and `heads` heads (both are padded sizes).
+
+        With `contrast` the heads may name a second row as the amateur.
+        """
+        pairs, alpha_beta = plan.head_matrix(heads)
+        graph = self._graph(contrast)
+        scores, tokens, logprobs = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
+        return Scored(tokens.asnumpy(), logprobs.asnumpy(), scores)
+
+    def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
+        """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
+        take = np.arange(rows, dtype=np.int32)
+        out = self._network()(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
+        return out.asnumpy()[: len(plan.rows)]
+
+    def _network(self) -> CausalLM:
+        if self._model is None:
+            assert self._pool is not None, "reserve first"
+            bank = AdapterBank(self._adapters)
+            self._model = CausalLM(self.config, self._weights, bank, self._pool.caches, self._backend)
+            self._model.set_train(False)
+        return self._model
+
+    def _graph(self, contrast: bool) -> ms.nn.Cell:
+        if contrast not in self._graphs:
+            self._graphs[contrast] = ScoreStep(self._network(), contrast, self._backend).set_train(False)
+        return self._graphs[contrast]

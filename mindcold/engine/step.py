@@ -1,0 +1,30 @@
+"""The compiled unit: rows through the network, and the score and choice of each head, in one graph."""
+
+from mindspore import nn
+
+from mindcold.model import CausalLM
+from mindcold.ops import contrastive_score
+
+
+class ScoreStep(nn.Cell):
+    """One decoding step as one graph.
+
+    construct(rows int32 [6, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> scores float32 [P, vocab],
+    token int32 [P], logprob float32 [P]. With `contrast` the second line of `heads` is the amateur's row; without it
+    the expert's logits serve as both, and only P rows go through the output projection.
+    """
+
+    def __init__(self, model: CausalLM, contrast: bool, backend: str = "auto"):
+        super().__init__(auto_prefix=False)
+        self.model, self.contrast = model, contrast
+        self.score = contrastive_score.body(backend)
+
+    def construct(self, rows, heads, alpha_beta):
+        if self.contrast:
+            logits = self.model(rows, heads.reshape(-1))
+            count = alpha_beta.shape[0]
+            expert, amateur = logits[:count], logits[count:]
+        else:
+            expert = self.model(rows, heads[0])
+            amateur = expert
+        return self.score(expert, amateur, alpha_beta)
