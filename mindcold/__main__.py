@@ -1,0 +1,7 @@
+"""`python -m mindcold` is the `mindcold` command."""
+
+import sys
+
+from mindcold.cli import main
+
+sys.exit(main())

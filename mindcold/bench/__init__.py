@@ -1,0 +1,1 @@
+"""Measurements: decoding methods beside each other in one run, as ratios."""

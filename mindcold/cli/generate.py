@@ -1,0 +1,85 @@
+"""`mindcold generate`: decode one prompt."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mindcold.errors import RequestError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags; decoding keywords have the names of the Python interface."""
+    parser.add_argument("--model", required=True, help="HuggingFace model folder, or a name from the model zoo")
+    parser.add_argument("--adapter", help="PEFT adapter folder, or a name from the model zoo")
+    prompt = parser.add_mutually_exclusive_group(required=True)
+    prompt.add_argument("--prompt", help="prompt text; - reads standard input")
+    prompt.add_argument("--prompt-file", type=Path, help="file with the prompt text")
+    prompt.add_argument("--chat", metavar="TEXT", help="a user message, put through the model's chat template")
+    prompt.add_argument("--ids", help="prompt as comma-separated token ids")
+    parser.add_argument("--method", default="greedy", help="greedy, sample or cold (default greedy)")
+    parser.add_argument("--alpha", type=float, help="CoLD: plausibility cut in (0, 1] (default 0.1)")
+    parser.add_argument("--beta", type=float, help="CoLD: strength of the contrast, >= 0 (default 0.5)")
+    parser.add_argument("--max-new-tokens", type=int, help="token budget (default 64)")
+    parser.add_argument("--min-new-tokens", type=int, help="no end of text before this many tokens")
+    parser.add_argument("--do-sample", action="store_true", default=None, help="draw instead of taking the best token")
+    parser.add_argument("--temperature", type=float, help="of the draw (default 1)")
+    parser.add_argument("--top-k", type=int, help="draw among the k best tokens")
+    parser.add_argument("--top-p", type=float, help="draw among the best tokens with this much probability")
+    parser.add_argument("--min-p", type=float, help="drop tokens below this share of the best one's probability")
+    parser.add_argument("--repetition-penalty", type=float, help="divide the scores of seen tokens by this")
+    parser.add_argument("--seed", type=int, help="seed of the draw (default 0)")
+    parser.add_argument("--eos-token-id", help="end-of-text id or ids, comma-separated; -1 for none")
+    parser.add_argument("--stop-string", action="append", dest="stop_strings", help="end after this text; repeatable")
+    parser.add_argument("--dtype", default="float32", help="float32")
+    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+OPTIONS = (
+    *("alpha", "beta", "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p"),
+    *("repetition_penalty", "seed", "stop_strings"),
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode and print: text as it comes, or one JSON object with --json."""
+    prompt = _prompt(args)
+    options = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
+    if args.eos_token_id is not None:
+        options["eos_token_id"] = _integers(args.eos_token_id, "--eos-token-id")
+    from mindcold.llm import load
+
+    llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend)
+    if args.json:
+        print(json.dumps(llm.generate(prompt, args.method, **options).to_dict()))
+        return 0
+    for token in llm.stream(prompt, args.method, **options):
+        print(token.text if llm.tokenizer else f"{token.id} ", end="", flush=True)
+    print()
+    return 0
+
+
+def _prompt(args: argparse.Namespace) -> Any:
+    if args.ids is not None:
+        return _integers(args.ids, "--ids")
+    if args.chat is not None:
+        return [{"role": "user", "content": args.chat}]
+    if args.prompt_file is None:
+        text = sys.stdin.read() if args.prompt == "-" else args.prompt
+    else:
+        try:
+            text = args.prompt_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"{args.prompt_file}: {getattr(error, 'strerror', None) or error}") from None
+    if not text:
+        raise RequestError("prompt: empty; give at least one character")
+    return text
+
+
+def _integers(text: str, flag: str) -> list[int]:
+    try:
+        return [int(item) for item in text.split(",") if item.strip()]
+    except ValueError:
+        raise RequestError(f"{flag}: comma-separated integers are expected, found {text[:80]!r}") from None
