@@ -1,0 +1,65 @@
+"""Penalties, truncation and the draw, against plain formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mindcold.decoding import choice
+from mindcold.decoding.options import Options
+
+rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-20, 20, width=32))
+
+
+@given(rows)
+def test_plain_options_give_the_softmax(scores):
+    expected = np.exp(scores.astype(np.float64) - scores.max())
+    np.testing.assert_allclose(choice.probabilities(scores, Options()), expected / expected.sum(), rtol=1e-12)
+
+
+@given(rows, st.integers(1, 50), st.floats(0.05, 1.0), st.floats(0.0, 1.0), st.floats(0.1, 3.0))
+def test_truncation_keeps_a_distribution_that_holds_the_best_token(scores, top_k, top_p, min_p, temperature):
+    p = choice.probabilities(scores, Options(top_k=top_k, top_p=top_p, min_p=min_p, temperature=temperature))
+    assert p.sum() == pytest.approx(1.0)
+    assert p[scores.argmax()] == p.max() > 0
+    assert (p >= min_p * p.max() - 1e-12)[p > 0].all()
+
+
+def test_top_k_top_p_and_min_p_by_hand():
+    scores = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
+    np.testing.assert_allclose(choice.probabilities(scores, Options(top_k=2)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(choice.probabilities(scores, Options(top_p=0.6)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(choice.probabilities(scores, Options(top_p=0.5)), [1, 0, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(choice.probabilities(scores, Options(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+
+
+def test_masked_tokens_are_never_drawn():
+    scores = np.array([-np.inf, 0.0, -np.inf, 1.0], np.float32)
+    p = choice.probabilities(scores, Options())
+    assert {choice.draw(p, 0, 0, i) for i in range(300)} == {1, 3}
+
+
+def test_draws_follow_the_distribution_and_depend_on_seed_request_and_position_alone():
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    draws = [choice.draw(p, 7, 0, i) for i in range(4000)]
+    expected = p * 4000
+    chi_square = ((np.bincount(draws, minlength=4) - expected) ** 2 / expected).sum()
+    assert chi_square < 16.3  # 3 degrees of freedom, p = 0.001
+    assert draws == [choice.draw(p, 7, 0, i) for i in range(4000)]
+    assert draws != [choice.draw(p, 8, 0, i) for i in range(4000)]
+    assert draws != [choice.draw(p, 7, 1, i) for i in range(4000)]
+
+
+def test_repetition_penalty_pushes_seen_tokens_down():
+    scores = np.array([2.0, -2.0, 1.0, -np.inf], np.float32)
+    out = choice.penalise(scores, [0, 1, 1, 3], 2.0)
+    np.testing.assert_array_equal(out, np.array([1.0, -4.0, 1.0, -np.inf], np.float32))
+    assert scores[0] == 2.0
+
+
+@given(rows)
+def test_log_probability_is_the_log_of_the_softmax(scores):
+    token = int(scores.argmin())
+    p = choice.probabilities(scores, Options())
+    assert choice.log_probability(scores, token) == pytest.approx(np.log(p[token]), abs=1e-9)

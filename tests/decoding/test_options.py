@@ -1,0 +1,55 @@
+"""Keywords of generate: what is refused, and how."""
+
+import numpy as np
+import pytest
+
+from mindcold import decoding
+from mindcold.decoding import Options
+from mindcold.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("alpha", value) for value in (0, 0.0, -0.1, 1.0001, float("nan"), "0.1", None, True)],
+        *[("beta", value) for value in (-1e-9, float("inf"), float("nan"), "x", None)],
+        *[("max_new_tokens", value) for value in (0, -1, 1.5, "3", True, None)],
+        *[("temperature", value) for value in (0, -1, float("inf"))],
+        *[("top_p", value) for value in (0, 1.1)],
+        *[("top_k", value) for value in (-1, 1.5)],
+        *[("min_p", value) for value in (-0.1, 1.5)],
+        *[("repetition_penalty", value) for value in (0, -1)],
+        *[("seed", value) for value in (-1, 0.5)],
+        *[("prefill_chunk", value) for value in (0, 1, 257)],
+        *[("stop_strings", value) for value in ("", [""], [3])],
+        ("min_new_tokens", -1),
+        ("do_sample", "yes"),
+    ],
+)
+def test_values_out_of_range_name_the_keyword(name, value):
+    with pytest.raises(RequestError, match=f"^{name}: "):
+        Options.of({name: value})
+
+
+def test_unknown_keyword_suggests_the_nearest():
+    with pytest.raises(RequestError, match="max_tokens: .* did you mean max_new_tokens"):
+        Options.of({"max_tokens": 3})
+
+
+def test_numpy_numbers_are_numbers():
+    options = Options(max_new_tokens=np.int64(3), alpha=np.float32(0.5))
+    assert options.max_new_tokens == 3
+
+
+def test_end_of_text_ids():
+    assert Options().eos((2, 3), 10) == (2, 3)
+    assert Options(eos_token_id=5).eos((2,), 10) == (5,)
+    assert Options(eos_token_id=[4, 5]).eos((2,), 10) == (4, 5)
+    assert Options(eos_token_id=-1).eos((2,), 10) == () == Options(eos_token_id=[]).eos((2,), 10)
+    with pytest.raises(RequestError, match="eos_token_id: 10"):
+        Options(eos_token_id=10).eos((), 10)
+
+
+def test_unknown_method_names_the_known():
+    with pytest.raises(RequestError, match="method: 'beam' is not one of greedy, sample, cold"):
+        decoding.build("beam", Options())

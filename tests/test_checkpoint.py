@@ -1,0 +1,136 @@
+"""Weights: shards, dtypes, and damage of every kind refused by file and tensor."""
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mindcold.checkpoint import Checkpoint
+from mindcold.config import ModelConfig
+from mindcold.errors import ModelError
+from mindcold.model import Weights
+from tests.folders import write_json, write_model
+
+NORM = "model.norm.weight"
+
+
+def open_weights(folder):
+    return Weights(Checkpoint(folder, ModelConfig.from_folder(folder)))
+
+
+def rewrite(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_every_float_dtype_becomes_float32(tmp_path, dtype):
+    folder = write_model(tmp_path)
+    expected = load_file(folder / "model.safetensors")[NORM].astype(dtype).astype(np.float32)
+    rewrite(folder, lambda t: t.update({name: value.astype(dtype) for name, value in t.items()}))
+    np.testing.assert_array_equal(open_weights(folder)[NORM].asnumpy(), expected)
+
+
+def test_shards_are_found_through_the_index(tmp_path):
+    folder = write_model(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    (folder / "model.safetensors").unlink()
+    index = {}
+    for i, part in enumerate((names[::2], names[1::2])):
+        save_file({name: tensors[name] for name in part}, folder / f"model-{i}.safetensors")
+        index |= dict.fromkeys(part, f"model-{i}.safetensors")
+    write_json(folder / "model.safetensors.index.json", {"weight_map": index})
+    weights = open_weights(folder)
+    for name in names:
+        np.testing.assert_array_equal(weights[name].asnumpy(), tensors[name])
+
+
+def test_tied_embeddings_need_no_lm_head(tmp_path):
+    folder = write_model(tmp_path, tie_word_embeddings=True)
+    weights = open_weights(folder)
+    assert weights.get("lm_head.weight") is None
+    assert weights.lm_head is weights["model.embed_tokens.weight"]
+
+
+def damage_truncate(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_garbage(folder):
+    (folder / "model.safetensors").write_bytes(b"\xff" * 4096)
+
+
+def damage_nan(folder):
+    rewrite(folder, lambda t: t[NORM].__setitem__(3, np.nan))
+
+
+def damage_integers(folder):
+    rewrite(folder, lambda t: t.update({NORM: np.ones(32, np.int32)}))
+
+
+def damage_shape(folder):
+    rewrite(folder, lambda t: t.update({NORM: np.ones(31, np.float32)}))
+
+
+def damage_missing_tensor(folder):
+    rewrite(folder, lambda t: t.pop(NORM))
+
+
+def damage_fewer_layers(folder):
+    raw = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", raw | {"num_hidden_layers": 1})
+
+
+def damage_more_layers(folder):
+    raw = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", raw | {"num_hidden_layers": 3})
+
+
+def damage_pickle(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+
+
+def damage_missing_file(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def damage_index_outside(folder):
+    (folder / "model.safetensors").rename(folder.parent / "out.safetensors")
+    write_json(folder / "model.safetensors.index.json", {"weight_map": {NORM: "../out.safetensors"}})
+
+
+def damage_index_missing_shard(folder):
+    (folder / "model.safetensors").unlink()
+    write_json(folder / "model.safetensors.index.json", {"weight_map": {NORM: "model-1.safetensors"}})
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "message"),
+    [
+        (damage_truncate, "model.safetensors", "truncated"),
+        (damage_garbage, "model.safetensors", "not a safetensors file"),
+        (damage_nan, "model.safetensors", f"{NORM}: holds NaN"),
+        (damage_integers, "model.safetensors", f"{NORM}: dtype I32"),
+        (damage_shape, "model.safetensors", f"{NORM}: shape [31], but [32]"),
+        (damage_missing_tensor, "", f"{NORM}: missing"),
+        (damage_fewer_layers, "config.json", "num_hidden_layers: 1, but"),
+        (damage_more_layers, "", "model.layers.2.self_attn.q_proj.weight: missing"),
+        (damage_pickle, "pytorch_model.bin", "pickle files are never read"),
+        (damage_missing_file, "model.safetensors", "no such file"),
+        (damage_index_outside, "model.safetensors.index.json", "weight_map: '../out.safetensors'"),
+        (damage_index_missing_shard, "model-1.safetensors", "no such file"),
+    ],
+)
+def test_damage_is_one_line_with_file_and_field(tmp_path, damage, file, message):
+    folder = write_model(tmp_path / "model")
+    damage(folder)
+    with pytest.raises(ModelError) as caught:
+        open_weights(folder)
+    text = str(caught.value)
+    assert str(folder / file) in text and message in text and "\n" not in text
