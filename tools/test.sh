@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Install what is missing and run the whole suite: lint, format, types, tests. Arguments go to pytest.
+# With CI=true (or MINDCOLD_PEER=1) torch, transformers and peft go into .peer, for the live parity tests.
+source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
+install_into .venv test -e '.[test]'
+if [ "${CI:-}" = true ] || [ -n "${MINDCOLD_PEER:-}" ]; then
+    # this torch is a CPU build; a newer one would bring gigabytes of CUDA
+    install_into .peer torch torch==2.13.0
+    install_into .peer peer transformers peft safetensors
+fi
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+"$python" -m mypy
+exec "$python" -m pytest "$@"
