@@ -40,6 +40,7 @@ class Engine:
     """Runs steps of one model: rows of any mix of sequences and adapters, base weights read once for all of them."""
 
     def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
+        ms.set_context(mode=ms.GRAPH_MODE)
         self.config, self._weights, self._backend = config, weights, backend
         self._adapters: list[Adapter] = []
         self._pool: KVPool | None = None

@@ -80,7 +80,7 @@ class CausalLM(nn.Cell):
         self.norm = RMSNorm(weights["model.norm.weight"], config.rms_norm_eps)
         self.head = Head(weights, bank)
         self.prepare = attention_body(config, 0, backend).prepare
-        self.cells = caches[0][0].shape[0]
+        self.pool_cells = caches[0][0].shape[0]
         self.adapted = bank.total > 0
         self.owner = ms.Tensor(bank.owner.reshape(1, -1)) if self.adapted else None
         self.gather = ops.Gather()
@@ -89,7 +89,7 @@ class CausalLM(nn.Cell):
         adapter = rows[5]
         gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32) if self.adapted else adapter
         cos, sin = self.angles(rows[2])
-        context = self.prepare(rows, self.cells)
+        context = self.prepare(rows, self.pool_cells)
         x = self.embed(rows[0], adapter)
         for layer in self.layers:
             x = layer(x, gate, cos, sin, rows, context)

@@ -32,7 +32,7 @@ def test_values_out_of_range_name_the_keyword(name, value):
 
 
 def test_unknown_keyword_suggests_the_nearest():
-    with pytest.raises(RequestError, match="max_tokens: .* did you mean max_new_tokens"):
+    with pytest.raises(RequestError, match=r"max_tokens: .* did you mean max_new_tokens"):
         Options.of({"max_tokens": 3})
 
 
