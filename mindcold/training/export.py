@@ -1,0 +1,58 @@
+"""What a finished run leaves: a HuggingFace model folder or a PEFT adapter folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from safetensors.numpy import save_file
+
+from mindcold.adapter import PREFIX
+from mindcold.config import ModelConfig
+from mindcold.training.model import LoraSettings, TrainingLM
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file in one piece: a reader sees the old one or the new one."""
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Write a safetensors file in one piece."""
+    partial = path.with_name(f"partial-{path.name}")
+    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.replace(path)
+
+
+def export_model(network: TrainingLM, config: ModelConfig, folder: Path) -> None:
+    """Write config.json and model.safetensors in the configuration's dtype (float32 or bfloat16)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = ml_dtypes.bfloat16 if config.dtype == "bfloat16" else np.float32
+    weights = {item.name: item.asnumpy().astype(dtype) for item in network.get_parameters()}
+    write_tensors(folder / "model.safetensors", weights)
+    write_json(folder / "config.json", config.to_hf())
+    eos = config.to_hf()["eos_token_id"]
+    write_json(folder / "generation_config.json", {"bos_token_id": config.bos_token_id, "eos_token_id": eos})
+
+
+def export_adapter(network: TrainingLM, lora: LoraSettings, base: str, folder: Path) -> None:
+    """Write adapter_config.json and adapter_model.safetensors as peft reads them; `base` is the base model's name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"{PREFIX}{item.name}": item.asnumpy() for item in network.trainable_params()}
+    write_tensors(folder / "adapter_model.safetensors", tensors)
+    content = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": list(lora.targets),
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    write_json(folder / "adapter_config.json", content)
