@@ -34,7 +34,8 @@ ANIMALS = _split(
 PEOPLE = _split(
     "teacher doctor farmer baker driver pilot sailor painter singer dancer writer reader nurse cook waiter tailor "
     "gardener builder plumber carpenter miner hunter fisher soldier guard judge lawyer student child girl boy woman "
-    "man mother father sister brother uncle aunt cousin neighbour friend grandmother grandfather king queen prince princess"
+    "man mother father sister brother uncle aunt cousin neighbour friend grandmother grandfather king queen "
+    "prince princess"
 )
 
 PLACES = _split(
