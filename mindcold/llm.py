@@ -62,7 +62,7 @@ def load(
 def find_folder(name: str | Path) -> Path:
     """A folder as it is, else the folder of the zoo model of that name."""
     folder = Path(name)
-    return model_zoo.path(str(name)) if not folder.exists() and str(name) in model_zoo.names() else folder
+    return folder if folder.exists() else model_zoo.path(str(name))
 
 
 class LLM:

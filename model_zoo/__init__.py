@@ -1,1 +1,19 @@
-"""Ready models that ship with mindcold, by name."""
+"""Ready models that ship with mindcold, by name: folders with weights, a model card and the loss of their training."""
+
+from pathlib import Path
+
+from mindcold.errors import ModelError
+
+_HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Names of the models and adapters that ship."""
+    return sorted(path.parent.name for path in _HERE.glob("*/*config.json") if path.stem in ("config", "adapter_config"))
+
+
+def path(name: str) -> Path:
+    """Folder of a shipped model or adapter; ModelError names the known ones."""
+    if name not in names():
+        raise ModelError(f"{name}: neither a folder nor one of the shipped models: {', '.join(names())}")
+    return _HERE / name

@@ -1,6 +1,8 @@
 """The engine of a loaded model: opens slots, runs steps, commits what was accepted."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -40,12 +42,11 @@ class Engine:
     """Runs steps of one model: rows of any mix of sequences and adapters, base weights read once for all of them."""
 
     def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
-        ms.set_context(mode=ms.GRAPH_MODE)
         self.config, self._weights, self._backend = config, weights, backend
         self._adapters: list[Adapter] = []
         self._pool: KVPool | None = None
         self._model: CausalLM | None = None
-        self._graphs: dict[object, ms.nn.Cell] = {}
+        self._graphs: dict[str, Callable[..., Any]] = {}
 
     @property
     def adapters(self) -> list[Adapter]:
@@ -100,14 +101,14 @@ class Engine:
         With `contrast` the heads may name a second row as the amateur.
         """
         pairs, alpha_beta = plan.head_matrix(heads)
-        graph = self._graph(contrast)
+        graph = self._graph("contrast" if contrast else "plain")
         scores, tokens, logprobs = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
         return Scored(tokens.asnumpy(), logprobs.asnumpy(), scores)
 
     def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
         take = np.arange(rows, dtype=np.int32)
-        out = self._network()(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
+        out = self._graph("logits")(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
         return out.asnumpy()[: len(plan.rows)]
 
     def _network(self) -> CausalLM:
@@ -115,10 +116,25 @@ class Engine:
             assert self._pool is not None, "reserve first"
             bank = AdapterBank(self._adapters)
             self._model = CausalLM(self.config, self._weights, bank, self._pool.caches, self._backend)
-            self._model.set_train(False)
         return self._model
 
-    def _graph(self, contrast: bool) -> ms.nn.Cell:
-        if contrast not in self._graphs:
-            self._graphs[contrast] = ScoreStep(self._network(), contrast, self._backend).set_train(False)
-        return self._graphs[contrast]
+    def _graph(self, kind: str) -> Callable[..., Any]:
+        """The step of a kind ("plain", "contrast" or "logits"), compiled in graph mode once per shape."""
+        if kind not in self._graphs:
+            model = self._network()
+            cell = model if kind == "logits" else ScoreStep(model, kind == "contrast", self._backend)
+            self._graphs[kind] = compiled(cell)
+        return self._graphs[kind]
+
+
+def compiled(cell: ms.nn.Cell) -> Callable[..., Any]:
+    """A Cell as a compiled function, whatever mode the surrounding program runs in.
+
+    A direct call of a Cell would walk its whole tree in Python at every step.
+    """
+    cell.set_train(False)
+
+    def step(*arguments):
+        return cell(*arguments)
+
+    return ms.jit(step)

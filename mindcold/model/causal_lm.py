@@ -79,7 +79,11 @@ class CausalLM(nn.Cell):
         self.layers = nn.CellList(layers, auto_prefix=False)
         self.norm = RMSNorm(weights["model.norm.weight"], config.rms_norm_eps)
         self.head = Head(weights, bank)
-        self.prepare = attention_body(config, 0, backend).prepare
+        # what attention needs of the step's rows, once per window size rather than once per layer
+        windows = sorted({config.window(i) for i in range(len(layers))})
+        first = [next(i for i in range(len(layers)) if config.window(i) == window) for window in windows]
+        self.prepare = nn.CellList([attention_body(config, i, backend).prepare for i in first], auto_prefix=False)
+        self.context_of = tuple(windows.index(config.window(i)) for i in range(len(layers)))
         self.pool_cells = caches[0][0].shape[0]
         self.adapted = bank.total > 0
         self.owner = ms.Tensor(bank.owner.reshape(1, -1)) if self.adapted else None
@@ -89,9 +93,11 @@ class CausalLM(nn.Cell):
         adapter = rows[5]
         gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32) if self.adapted else adapter
         cos, sin = self.angles(rows[2])
-        context = self.prepare(rows, self.pool_cells)
+        contexts = ()
+        for prepare in self.prepare:
+            contexts = (*contexts, prepare(rows, self.pool_cells))
         x = self.embed(rows[0], adapter)
-        for layer in self.layers:
-            x = layer(x, gate, cos, sin, rows, context)
+        for i in range(len(self.layers)):
+            x = self.layers[i](x, gate, cos, sin, rows, contexts[self.context_of[i]])
         x = self.norm(self.gather(x, take, 0))
         return self.head(x, self.gather(gate, take, 0), self.gather(adapter, take, 0))

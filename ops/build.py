@@ -1,0 +1,87 @@
+"""Building C++ bodies at first use: one shared library per source, kept in a cache keyed by content."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from mindcold.errors import OperatorError
+
+# -ffp-contract=off keeps a * b + c two roundings, as in the NumPy contracts
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-ffp-contract=off", "-fPIC", "-shared")
+
+
+def cache_folder() -> Path:
+    """Where built libraries are kept: MINDCOLD_CACHE, else the user's cache folder."""
+    own = os.environ.get("MINDCOLD_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindcold"
+
+
+def compiler() -> str | None:
+    """Path of g++ (or of $CXX), None where there is none."""
+    return shutil.which(os.environ.get("CXX") or "g++")
+
+
+def why_not() -> str | None:
+    """None where C++ bodies can be built, else the reason why not."""
+    if compiler() is None:
+        return "g++ was not found; install it (Debian: apt-get install g++) or set CXX"
+    return None
+
+
+@cache
+def library(source: Path) -> Path:
+    """The shared library of a C++ source, built now if it is not in the cache.
+
+    The key holds the source, its headers, the flags, the compiler and the CPU. Two processes that build at once both
+    write to a file of their own and rename it, so that a reader never sees half a library. Raises OperatorError with
+    the compiler's first error.
+    """
+    reason = why_not()
+    if reason:
+        raise OperatorError(f"{source.parent.name}: {reason}")
+    target = cache_folder() / f"{source.parent.name}-{_key(source)}.so"
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f"{target.stem}-", suffix=".partial")
+        os.close(handle)
+    except OSError as error:
+        raise OperatorError(f"{target.parent}: {error.strerror}; set MINDCOLD_CACHE to a folder to write to") from None
+    try:
+        done = subprocess.run(
+            [str(compiler()), *FLAGS, "-o", partial, str(source)], capture_output=True, text=True, timeout=300
+        )
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+            raise OperatorError(f"{source.name}: g++ failed: {errors[0][:300] if errors else done.returncode}")
+        Path(partial).replace(target)
+    except subprocess.TimeoutExpired:
+        raise OperatorError(f"{source.name}: g++ took more than 300 s") from None
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    return target
+
+
+def _key(source: Path) -> str:
+    headers = sorted([*source.parent.glob("*.h"), *source.parent.parent.glob("*.h")])
+    parts = [path.read_bytes() for path in (source, *headers)]
+    version = subprocess.run([str(compiler()), "--version"], capture_output=True, timeout=60).stdout
+    machine = platform.machine() + _cpu_flags()
+    return hashlib.sha256(b"\0".join([*parts, " ".join(FLAGS).encode(), version, machine.encode()])).hexdigest()[:20]
+
+
+def _cpu_flags() -> str:
+    """What -march=native depends on; a cache shared between machines then holds a library for each."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,32 @@
+"""The contract of contrastive_score, in NumPy."""
+
+import numpy as np
+
+
+def contrastive_score(
+    expert: np.ndarray, base: np.ndarray, alpha_beta: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masked contrastive scores, the chosen token and its log-probability (CoLD, arXiv 2505.14620; O'Brien & Lewis).
+
+    expert, base float32 [P, V]; alpha_beta float32 [P, 2], a row's alpha in [0, 1] and beta >= 0. Returns scores
+    float32 [P, V], token int32 [P], logprob float32 [P] (natural log). All arithmetic in float32, unfused:
+
+    * a token stays if expert >= max(expert) + log(alpha); alpha = 0 keeps all;
+    * its score is (1 + beta) * expert - beta * base, computed as expert + beta * (expert - base): that is exactly the
+      expert where the two agree and never NaN; expert itself where beta = 0;
+    * every other token, and every token whose expert logit is -inf, has score -inf;
+    * the token is the best one, the lowest id on ties (0 if all are -inf); logprob is its log-softmax of the scores.
+
+    Logits are not NaN and not +inf. beta > 0 with base = -inf gives +inf.
+    """
+    alpha, beta = alpha_beta[:, :1].astype(np.float32), alpha_beta[:, 1:].astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        cutoff = expert.max(axis=1, keepdims=True) + np.log(alpha.astype(np.float64)).astype(np.float32)
+        contrast = expert + beta * (expert - base)
+        scores = np.where(beta == 0, expert, contrast)
+        scores = np.where((expert >= cutoff) & (expert > -np.inf), scores, np.float32(-np.inf)).astype(np.float32)
+        token = scores.argmax(axis=1).astype(np.int32)
+        best = scores.max(axis=1, keepdims=True).astype(np.float64)
+        gaps = np.where(scores == best, 0.0, scores.astype(np.float64) - best)  # equal infinities are no gap
+        logprob = np.where(best[:, 0] == -np.inf, -np.inf, -np.log(np.exp(gaps).sum(axis=1)))
+    return scores, token, logprob.astype(np.float32)

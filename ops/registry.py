@@ -1,0 +1,88 @@
+"""The operators by name, and the choice of the body that runs."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from mindcold.errors import OperatorError
+
+log = logging.getLogger("mindcold.ops")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One implementation of an operator."""
+
+    name: str
+    """"aot" (C++ on CPU), "akg" (AKG hybrid) or "builtin" (MindSpore's own operators)."""
+    make: Callable[..., nn.Cell]
+    """Static settings to a Cell for graph mode."""
+    why_not: Callable[[], str | None]
+    """None where it can run, else the reason why not."""
+    automatic: bool = True
+    """Whether "auto" may choose it."""
+
+
+class Operator:
+    """One contract with several bodies; the first that can run is chosen, and kept.
+
+    `reference` is the contract itself, in NumPy: every body is accepted by comparison with it.
+    """
+
+    def __init__(self, name: str, reference: Callable[..., Any], bodies: tuple[Body, ...]):
+        self.name, self.reference, self.bodies = name, reference, bodies
+        self._chosen: Body | None = None
+        _OPERATORS[name] = self
+
+    def available(self) -> dict[str, str | None]:
+        """Body name to None where it can run here, else to the reason why not."""
+        return {body.name: body.why_not() for body in self.bodies}
+
+    def body(self, backend: str = "auto", **settings: Any) -> nn.Cell:
+        """A body as a Cell for graph mode; OperatorError when `backend` is unknown or cannot run here."""
+        if backend == "auto":
+            return self._automatic().make(**settings)
+        for body in self.bodies:
+            if body.name == backend:
+                reason = body.why_not()
+                if reason:
+                    raise OperatorError(f"{self.name}: body {backend!r} cannot run here: {reason}")
+                return body.make(**settings)
+        raise OperatorError(f"backend: {backend!r} is not one of auto, {', '.join(body.name for body in self.bodies)}")
+
+    def _automatic(self) -> Body:
+        if self._chosen is None:
+            for body in (body for body in self.bodies if body.automatic):
+                reason = body.why_not()
+                if reason is None:
+                    self._chosen = body
+                    break
+                log.warning("%s: body %r cannot run here (%s); trying the next", self.name, body.name, reason)
+            else:
+                raise OperatorError(f"{self.name}: no body can run here")
+        return self._chosen
+
+
+_OPERATORS: dict[str, Operator] = {}
+
+
+def names() -> list[str]:
+    """Names of all operators."""
+    return sorted(_OPERATORS)
+
+
+def get(name: str) -> Operator:
+    """The operator of this name; OperatorError names the known ones."""
+    if name not in _OPERATORS:
+        raise OperatorError(f"operator {name!r} is not one of {', '.join(names())}")
+    return _OPERATORS[name]
+
+
+def on_cpu() -> str | None:
+    """None on CPU, else why a CPU body cannot run."""
+    target = ms.get_context("device_target")
+    return None if target == "CPU" else f"the device is {target}, this body is for CPU"

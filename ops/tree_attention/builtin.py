@@ -1,0 +1,71 @@
+"""tree_attention in MindSpore's own operators: every row scores the whole pool under a mask."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+MASKED = np.float32(-1e30)
+"""Added to the scores of cells a row does not see; finite, so that a row without any gives no NaN."""
+
+
+class PoolMask(nn.Cell):
+    """Which cells each row sees: rows int32 [6, R], pool size N -> additive mask float32 [R, N]."""
+
+    def __init__(self, window: int):
+        super().__init__(auto_prefix=False)
+        self.window = window
+        self.open, self.closed = ms.Tensor(np.float32(0)), ms.Tensor(MASKED)
+        self.matmul = ops.MatMul()
+
+    def construct(self, rows, cells):
+        count = rows.shape[1]
+        start, position, cell = rows[1].reshape(-1, 1), rows[2].reshape(-1, 1), rows[3]
+        numbers = ops.arange(0, count)
+        parents = ops.cast(rows[4].reshape(-1, 1) == numbers.reshape(1, -1), ms.float32)
+        chain = parents + ops.cast(numbers.reshape(-1, 1) == numbers.reshape(1, -1), ms.float32)
+        reach = 1
+        while reach < count:  # ancestors and self, by doubling
+            chain = ops.cast(self.matmul(chain, chain) > 0, ms.float32)
+            reach = reach * 2
+        # the root's position is the smallest of the chain: as many tokens are committed
+        far = ops.cast(position.reshape(1, -1), ms.float32) + (1 - chain) * 1e9
+        committed = ops.cast(far.min(axis=1, keepdims=True), ms.int32)
+        pool = ops.arange(0, cells).reshape(1, -1)
+        offset = pool - start
+        sees = ops.logical_and(offset >= 0, offset < committed)
+        here = ops.cast(cell.reshape(-1, 1) == pool, ms.float32)  # [R, N]: where each row of the step is
+        placed = self.matmul(chain * ops.cast(start.reshape(1, -1) >= 0, ms.float32), here) > 0
+        if self.window > 0:
+            sees = ops.logical_and(sees, offset > position - self.window)
+            near = ops.cast(position.reshape(1, -1) > position - self.window, ms.float32)
+            placed = ops.logical_and(placed, self.matmul(chain * near, here) > 0)
+        mask = ops.where(ops.logical_or(sees, placed), self.open, self.closed)
+        return mask
+
+
+class BuiltinTreeAttention(nn.Cell):
+    """construct(q, k, v, k_cache, v_cache, rows, context) -> float32 [R, H, D]; see reference.py."""
+
+    def __init__(self, num_heads: int, num_kv_heads: int, head_dim: int, window: int = 0):
+        super().__init__(auto_prefix=False)
+        self.heads, self.kv_heads, self.size = num_heads, num_kv_heads, head_dim
+        self.groups, self.scale = num_heads // num_kv_heads, float(head_dim**-0.5)
+        self.prepare = PoolMask(window)
+        self.update = ops.ScatterNdUpdate()
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.mix = ops.BatchMatMul()
+        self.softmax = ops.Softmax(-1)
+
+    def construct(self, q, k, v, k_cache, v_cache, rows, context):
+        count, cells = q.shape[0], k_cache.shape[0]
+        real = rows[1] >= 0
+        cell = ops.where(real, rows[3], cells - 1).reshape(-1, 1)  # the last cell is nobody's
+        k_cache = ops.depend(k_cache, self.update(k_cache, cell, k))
+        v_cache = ops.depend(v_cache, self.update(v_cache, cell, v))
+        keys, values = k_cache.transpose(1, 0, 2), v_cache.transpose(1, 0, 2)
+        q = q.reshape(count, self.kv_heads, self.groups, self.size).transpose(1, 0, 2, 3)
+        scores = self.scores(q.reshape(self.kv_heads, count * self.groups, self.size), keys) * self.scale
+        scores = scores.reshape(self.kv_heads, count, self.groups, cells) + context.reshape(1, count, 1, cells)
+        weights = self.softmax(scores).reshape(self.kv_heads, count * self.groups, cells)
+        y = self.mix(weights, values).reshape(self.kv_heads, count, self.groups, self.size).transpose(1, 0, 2, 3)
+        return y.reshape(count, self.heads, self.size) * ops.cast(real, ms.float32).reshape(-1, 1, 1)

@@ -1,0 +1,130 @@
+// tree_attention on CPU. The contract is reference.py; inputs q [R, H, D], k, v [R, KV, D], k_cache, v_cache [N, KV, D]
+// (changed in place), rows int32 [6, R], window int32 [1]; output [R, H, D].
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "../exp.h"
+
+namespace {
+
+constexpr int64_t kLanes = 8;
+
+// A fixed order of additions, so that a row's result never depends on the step around it.
+inline float dot(const float* a, const float* b, int64_t n) {
+  float lane[kLanes] = {0};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int64_t j = 0; j < kLanes; ++j) lane[j] += a[i + j] * b[i + j];
+  }
+  float sum = 0;
+  for (; i < n; ++i) sum += a[i] * b[i];
+  for (int64_t j = 0; j < kLanes; ++j) sum += lane[j];
+  return sum;
+}
+
+struct Step {
+  const float *q, *k, *v;
+  float *k_cache, *v_cache, *out;
+  const int32_t *start, *position, *cell, *parent;
+  int64_t rows, heads, kv_heads, size, window;
+};
+
+// Cells the row sees, in the order of their positions.
+void visible_cells(const Step& s, int64_t row, std::vector<int32_t>* cells) {
+  int64_t depth = 0, root = row;
+  for (; s.parent[root] >= 0; root = s.parent[root]) ++depth;
+  const int64_t first = s.window > 0 && s.position[row] >= s.window ? s.position[row] - s.window + 1 : 0;
+  cells->clear();
+  for (int64_t p = first; p < s.position[root]; ++p) cells->push_back(s.start[row] + static_cast<int32_t>(p));
+  const size_t committed = cells->size();
+  cells->resize(committed + depth + 1);
+  size_t kept = cells->size();
+  for (int64_t i = row;; i = s.parent[i]) {
+    if (s.position[i] >= first) (*cells)[--kept] = s.cell[i];
+    if (s.parent[i] < 0) break;
+  }
+  cells->erase(cells->begin() + committed, cells->begin() + kept);
+}
+
+// All query heads of one key head, for one row.
+void attend(const Step& s, int64_t row, int64_t kv, const std::vector<int32_t>& cells, std::vector<float>* buffer) {
+  const int64_t groups = s.heads / s.kv_heads, n = static_cast<int64_t>(cells.size()), size = s.size;
+  const int64_t stride = s.kv_heads * size;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(size));
+  const float* q = s.q + (row * s.heads + kv * groups) * size;
+  float* out = s.out + (row * s.heads + kv * groups) * size;
+  buffer->resize(groups * n);
+  float* weights = buffer->data();
+  for (int64_t c = 0; c < n; ++c) {
+    const float* key = s.k_cache + cells[c] * stride + kv * size;
+    for (int64_t g = 0; g < groups; ++g) weights[g * n + c] = dot(q + g * size, key, size) * scale;
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    float* w = weights + g * n;
+    float best = w[0], lane[kLanes] = {0}, sum = 0;
+    for (int64_t c = 1; c < n; ++c) best = w[c] > best ? w[c] : best;
+    int64_t c = 0;
+    for (; c + kLanes <= n; c += kLanes) {
+      for (int64_t j = 0; j < kLanes; ++j) {
+        w[c + j] = mindcold::exp_nonpositive(w[c + j] - best);
+        lane[j] += w[c + j];
+      }
+    }
+    for (; c < n; ++c) sum += w[c] = mindcold::exp_nonpositive(w[c] - best);
+    for (int64_t j = 0; j < kLanes; ++j) sum += lane[j];
+    const float inverse = 1.0f / sum;
+    for (c = 0; c < n; ++c) w[c] *= inverse;
+  }
+  std::memset(out, 0, sizeof(float) * groups * size);
+  for (int64_t c = 0; c < n; ++c) {
+    const float* value = s.v_cache + cells[c] * stride + kv * size;
+    for (int64_t g = 0; g < groups; ++g) {
+      const float w = weights[g * n + c];
+      float* target = out + g * size;
+      for (int64_t d = 0; d < size; ++d) target[d] += w * value[d];
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  if (count != 8) return 1;
+  const auto* rows = static_cast<const int32_t*>(params[5]);
+  Step s;
+  s.q = static_cast<const float*>(params[0]);
+  s.k = static_cast<const float*>(params[1]);
+  s.v = static_cast<const float*>(params[2]);
+  s.k_cache = static_cast<float*>(params[3]);
+  s.v_cache = static_cast<float*>(params[4]);
+  s.out = static_cast<float*>(params[7]);
+  s.rows = shapes[0][0], s.heads = shapes[0][1], s.size = shapes[0][2], s.kv_heads = shapes[1][1];
+  s.window = static_cast<const int32_t*>(params[6])[0];
+  s.start = rows + s.rows, s.position = rows + 2 * s.rows, s.cell = rows + 3 * s.rows, s.parent = rows + 4 * s.rows;
+  const int64_t width = s.kv_heads * s.size;
+  int64_t keys = 0;
+  for (int64_t r = 0; r < s.rows; ++r) {
+    if (s.start[r] < 0) continue;
+    std::memcpy(s.k_cache + s.cell[r] * width, s.k + r * width, sizeof(float) * width);
+    std::memcpy(s.v_cache + s.cell[r] * width, s.v + r * width, sizeof(float) * width);
+    keys += s.position[r] + 1;
+  }
+  // waking a second thread costs more than a small step
+#pragma omp parallel if (s.rows > 1 && keys * s.heads * s.size > (1 << 20))
+  {
+    std::vector<int32_t> cells;
+    std::vector<float> buffer;
+#pragma omp for schedule(dynamic, 4)
+    for (int64_t r = 0; r < s.rows; ++r) {
+      if (s.start[r] < 0) {
+        std::memset(s.out + r * s.heads * s.size, 0, sizeof(float) * s.heads * s.size);
+        continue;
+      }
+      visible_cells(s, r, &cells);
+      for (int64_t kv = 0; kv < s.kv_heads; ++kv) attend(s, r, kv, cells, &buffer);
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,84 @@
+"""Choosing a body, and building the C++ ones."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mindcold.errors import OperatorError
+from mindcold.ops import build, contrastive_score, registry
+from mindcold.ops.contrastive_score.aot import SOURCE
+
+
+def test_names_and_lookup():
+    assert registry.names() == ["contrastive_score", "tree_attention"]
+    assert registry.get("contrastive_score") is contrastive_score
+    with pytest.raises(OperatorError, match="'softmax' is not one of contrastive_score"):
+        registry.get("softmax")
+
+
+def test_unknown_backend_names_the_bodies():
+    with pytest.raises(OperatorError, match=r"backend: 'cuda' is not one of auto, aot, "):
+        contrastive_score.body("cuda")
+
+
+def test_without_a_compiler_the_builtin_body_runs(monkeypatch, caplog):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(contrastive_score, "_chosen", None)
+    assert type(contrastive_score.body()).__name__ == "BuiltinContrastiveScore"
+    assert "g++ was not found" in caplog.text and "trying the next" in caplog.text
+    assert "g++ was not found" in contrastive_score.available()["aot"]
+    with pytest.raises(OperatorError, match="body 'aot' cannot run here: g\\+\\+ was not found"):
+        contrastive_score.body("aot")
+    monkeypatch.setattr(contrastive_score, "_chosen", None)
+
+
+@pytest.fixture
+def fresh_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINDCOLD_CACHE", str(tmp_path / "cache"))
+    build.library.cache_clear()
+    yield tmp_path / "cache"
+    build.library.cache_clear()
+
+
+def copy_source(folder, change=""):
+    (folder / "op").mkdir(exist_ok=True)
+    (folder / "exp.h").write_bytes((SOURCE.parent.parent / "exp.h").read_bytes())
+    source = folder / "op" / "kernel.cc"
+    source.write_text(SOURCE.read_text() + change)
+    return source
+
+
+def test_the_cache_key_follows_the_content(tmp_path, fresh_cache):
+    source = copy_source(tmp_path)
+    first = build.library(source)
+    build.library.cache_clear()
+    assert build.library(source) == first and first.is_file()
+    build.library.cache_clear()
+    assert build.library(copy_source(tmp_path, "\n// changed\n")) != first
+    build.library.cache_clear()
+    source = copy_source(tmp_path)
+    (tmp_path / "exp.h").write_text((tmp_path / "exp.h").read_text() + "\n// changed\n")
+    assert build.library(source) != first
+    assert not list(fresh_cache.glob("*.partial"))
+
+
+def test_a_source_that_does_not_compile_names_the_error(tmp_path, fresh_cache):
+    with pytest.raises(OperatorError, match=r"kernel\.cc: g\+\+ failed: .*error"):
+        build.library(copy_source(tmp_path, "\nint broken("))
+    assert not list(fresh_cache.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, fresh_cache):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MINDCOLD_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.raises(OperatorError, match="set MINDCOLD_CACHE"):
+        build.library(SOURCE)
+
+
+def test_two_processes_building_at_once(fresh_cache):
+    code = f"from pathlib import Path; from mindcold.ops import build; print(build.library(Path({str(SOURCE)!r})))"
+    runs = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    paths = {run.communicate(timeout=120)[0].strip().splitlines()[-1] for run in runs}
+    assert all(run.returncode == 0 for run in runs) and len(paths) == 1 and Path(paths.pop()).is_file()
