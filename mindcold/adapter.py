@@ -86,12 +86,18 @@ class Adapter:
             pairs[module] = LoraPair(a, b * np.float32(scaling))
             used.update(names)
         replaced = {}
-        for module in _modules_to_save(fields):
-            item = f"{PREFIX}{module}.weight"
-            if item not in file.names:
+        saved = _modules_to_save(fields)
+        for module in ("model.embed_tokens", "lm_head"):
+            # peft also writes the whole weight, as base_layer, where the module is a LoRA target
+            items = [
+                item for leaf in ("weight", "base_layer.weight") if (item := f"{PREFIX}{module}.{leaf}") in file.names
+            ]
+            for item in items:
+                replaced[module] = file.tensor(item, (config.vocab_size, config.hidden_size), hint)
+                used.add(item)
+            if module in saved and not items:
+                item = f"{PREFIX}{module}.weight"
                 raise AdapterError(f"{file.path}: {item}: missing, modules_to_save of {path.name} asks for it")
-            replaced[module] = file.tensor(item, (config.vocab_size, config.hidden_size), hint)
-            used.add(item)
         extra = sorted(file.names - used)
         if extra:
             raise AdapterError(f"{file.path}: {extra[0]}: not a module that {path.name} selects in this base model")

@@ -50,11 +50,11 @@ class Head(nn.Cell):
         self.matmul = ops.MatMul(transpose_b=True)
 
     def construct(self, x, gate, adapter):
-        logits = self.linear(x, gate)
+        logits = self.linear.base(x)
         for k in range(len(self.ids)):
             mine = (adapter == self.ids[k]).reshape(-1, 1)
             logits = ops.where(mine, self.matmul(x, self.own[k]), logits)
-        return logits
+        return self.linear.add_lora(logits, x, gate)
 
 
 class CausalLM(nn.Cell):

@@ -42,13 +42,17 @@ class LoraLinear(nn.Cell):
             self.lora_b = parameter(pair[1], f"{module}.lora_B")
         self.matmul = ops.MatMul(transpose_b=True)
 
-    def construct(self, x, gate):
+    def base(self, x):
+        """The base's part, for all rows."""
         y = self.matmul(x, self.weight)
-        if self.has_bias:
-            y = y + self.bias
-        if self.has_lora:
-            y = y + self.matmul(self.matmul(x, self.lora_a) * gate, self.lora_b)
-        return y
+        return y + self.bias if self.has_bias else y
+
+    def add_lora(self, y, x, gate):
+        """`y` and the low-rank part of the rows that have one."""
+        return y + self.matmul(self.matmul(x, self.lora_a) * gate, self.lora_b) if self.has_lora else y
+
+    def construct(self, x, gate):
+        return self.add_lora(self.base(x), x, gate)
 
 
 class Attention(nn.Cell):

@@ -1,0 +1,69 @@
+"""The same comparison with fresh random models, where torch, transformers and peft are installed."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.parity.peer import ALPHA, BETA
+from tests.parity.test_golden import check_case, load_case
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PEER = Path(__file__).with_name("peer.py")
+
+
+def peer_python():
+    """An interpreter with torch, transformers and peft: MINDCOLD_PEER_PYTHON, .peer, or this one."""
+    for candidate in (os.environ.get("MINDCOLD_PEER_PYTHON"), ROOT / ".peer" / "bin" / "python", sys.executable):
+        if candidate and Path(candidate).exists():
+            check = [str(candidate), "-c", "import torch, transformers, peft"]
+            if subprocess.run(check, capture_output=True, timeout=300).returncode == 0:
+                return str(candidate)
+    return None
+
+
+@pytest.fixture(scope="module")
+def python():
+    found = peer_python()
+    if found is None:
+        pytest.skip("no interpreter with torch, transformers and peft (MINDCOLD_PEER=1 bash tools/test.sh makes one)")
+    return found
+
+
+@pytest.fixture(scope="module", params=["llama-scaled", "mistral", "qwen2", "qwen3"])
+def fresh(request, python, tmp_path_factory):
+    """A case with a seed of its own: the folder, its seed in every failure message."""
+    seed = random.SystemRandom().randrange(10**6)
+    folder = tmp_path_factory.mktemp("live") / f"{request.param}-seed-{seed}"
+    done = subprocess.run([python, str(PEER), request.param, str(seed), str(folder)], capture_output=True, timeout=600)
+    assert done.returncode == 0, f"{folder.name}: {done.stderr.decode()[-500:]}"
+    return folder
+
+
+def test_fresh_models(fresh):
+    try:
+        check_case(*load_case(fresh), batch=False)
+    except AssertionError as error:
+        raise AssertionError(f"{fresh.name}: {error}") from error
+
+
+def test_command_line(fresh):
+    with np.load(fresh / "golden.npz", allow_pickle=False) as arrays:
+        golden = dict(arrays)
+    ids = ",".join(map(str, golden["prompt_0"]))
+    command = [sys.executable, "-m", "mindcold", "generate", "--model", fresh / "model", "--adapter", fresh / "adapter"]
+    command += ["--ids", ids, "--method", "cold", "--alpha", ALPHA, "--beta", BETA, "--max-new-tokens", 12]
+    command += ["--dtype", "float32", "--json"]
+    done = subprocess.run([str(item) for item in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-500:]
+    out = json.loads(done.stdout)
+    expected = golden["cold_0"].tolist()[:12]
+    eos = 2  # the default of these configurations: it ends the command's output, not the golden one
+    expected = expected[: expected.index(eos) + 1] if eos in expected else expected
+    assert out["token_ids"] == expected, fresh.name
+    assert {"token_ids", "text", "finish_reason", "stats"} <= set(out)
