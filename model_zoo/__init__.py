@@ -9,7 +9,9 @@ _HERE = Path(__file__).parent
 
 def names() -> list[str]:
     """Names of the models and adapters that ship."""
-    return sorted(path.parent.name for path in _HERE.glob("*/*config.json") if path.stem in ("config", "adapter_config"))
+    return sorted(
+        path.parent.name for path in _HERE.glob("*/*config.json") if path.stem in ("config", "adapter_config")
+    )
 
 
 def path(name: str) -> Path:
