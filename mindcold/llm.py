@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from mindcold import decoding, model_zoo
+from mindcold import decoding
 from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
@@ -16,6 +16,7 @@ from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
 from mindcold.model import Weights
+from mindcold.model_zoo import path as zoo_path
 from mindcold.output import Token, output_of
 from mindcold.tokenizer import Detokenizer, Tokenizer
 
@@ -62,7 +63,7 @@ def load(
 def find_folder(name: str | Path) -> Path:
     """A folder as it is, else the folder of the zoo model of that name."""
     folder = Path(name)
-    return folder if folder.exists() else model_zoo.path(str(name))
+    return folder if folder.exists() else zoo_path(str(name))
 
 
 class LLM:

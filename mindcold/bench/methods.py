@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from mindcold.llm import BASE, LLM
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "base greedy": {"method": "greedy", "adapter": BASE},
     "LoRA greedy": {"method": "greedy"},
     "CoLD": {"method": "cold"},

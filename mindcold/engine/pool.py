@@ -39,7 +39,7 @@ class KVPool:
             )
         self._slots: list[Slot] = old._slots if old else []
         kept = old.caches if old and old._slots else [(None, None)] * config.num_hidden_layers
-        self.caches = [
+        self.caches: list[tuple[ms.Parameter, ms.Parameter]] = [
             (self._parameter(key, f"kv.{i}.key"), self._parameter(value, f"kv.{i}.value"))
             for i, (key, value) in enumerate(kept)
         ]

@@ -93,7 +93,7 @@ class CausalLM(nn.Cell):
         adapter = rows[5]
         gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32) if self.adapted else adapter
         cos, sin = self.angles(rows[2])
-        contexts = ()
+        contexts: tuple = ()
         for prepare in self.prepare:
             contexts = (*contexts, prepare(rows, self.pool_cells))
         x = self.embed(rows[0], adapter)

@@ -1,0 +1,104 @@
+"""The command as a person runs it: output, exit codes, one line for what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mindcold.cli import main
+from tests.folders import write_adapter, write_model
+
+PROMPT = "Question: Tom has 12 apples. Tom buys 9 more apples. How many apples does Tom have now? Answer:"
+
+
+def run(capsys, *arguments):
+    code = main([str(item) for item in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_generate_prints_text_or_json(capsys):
+    common = ("generate", "--model", "tiny-base", "--adapter", "tiny-steps", "--method", "cold", "--prompt", PROMPT)
+    code, out, err = run(capsys, *common)
+    assert code == 0 and "The answer is" in out and err == ""
+    code, as_json, _ = run(capsys, *common, "--json", "--stop-string", "=")
+    assert code == 0 and json.loads(as_json)["text"].endswith("=") and as_json.count("\n") == 1
+
+
+def test_generate_reads_a_prompt_file_and_standard_input(capsys, tmp_path, monkeypatch):
+    (tmp_path / "prompt.txt").write_text("One day", encoding="utf-8")
+    settings = ("--model", "tiny-base", "--max-new-tokens", 4)
+    expected = run(capsys, "generate", *settings, "--prompt", "One day")
+    assert run(capsys, "generate", *settings, "--prompt-file", tmp_path / "prompt.txt") == expected
+    monkeypatch.setattr("sys.stdin", open(tmp_path / "prompt.txt", encoding="utf-8"))  # noqa: PTH123, SIM115
+    assert run(capsys, "generate", *settings, "--prompt", "-") == expected
+
+
+def test_info_shows_the_model_the_adapter_and_the_operators(capsys):
+    code, out, _ = run(capsys, "info", "--model", "tiny-base", "--adapter", "tiny-steps", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["model"]["architecture"] == "llama" and facts["model"]["vocab_size"] == 2048
+    assert "tiny-steps" in facts["zoo"] and "aot: runs" in facts["operators"]["contrastive_score"]
+    assert run(capsys, "info")[0] == 0
+
+
+def test_bench_reports_ratios(capsys):
+    code, out, _ = run(capsys, "bench", "--rounds", 1, "--new-tokens", 4, "--prompt-tokens", 4, "--json")
+    rows = json.loads(out)["methods"]
+    assert code == 0 and [row["method"] for row in rows] == ["base greedy", "LoRA greedy", "CoLD"]
+    assert rows[1]["x LoRA greedy"] == 1.0 and all(row["ms_per_token"] > 0 for row in rows)
+    assert run(capsys, "bench", "--rounds", 0)[0] == 1
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli")
+    return write_model(root / "model"), write_adapter(root / "adapter")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--model": "nowhere"}, "nowhere: neither a folder nor one of the shipped models"),
+        ({"--adapter": "nowhere"}, "nowhere: neither a folder"),
+        ({"--ids": "1,x"}, "--ids: comma-separated integers"),
+        ({"--ids": "1,96"}, "prompt: 96 is not a token id below vocab_size 96"),
+        ({"--ids": ""}, "prompt: empty"),
+        ({"--alpha": "0"}, "alpha: a number in (0, 1]"),
+        ({"--alpha": "1.01"}, "alpha: a number in (0, 1]"),
+        ({"--alpha": "nan"}, "alpha: a number in (0, 1]"),
+        ({"--beta": "-1"}, "beta: a number >= 0"),
+        ({"--method": "magic"}, "method: 'magic' is not one of greedy, sample, cold"),
+        ({"--dtype": "int3"}, "dtype: 'int3'"),
+        ({"--backend": "tpu"}, "backend: 'tpu'"),
+        ({"--max-new-tokens": "0"}, "max_new_tokens"),
+        ({"--eos-token-id": "a"}, "--eos-token-id"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_failure(capsys, folders, changes, message):
+    settings = {"--model": folders[0], "--adapter": folders[1], "--ids": "1,2,3", "--method": "cold"} | changes
+    code, out, err = run(capsys, "generate", "--json", *[f"{name}={value}" for name, value in settings.items()])
+    assert code == 1 and out == "" and message in err
+    assert err.startswith("mindcold generate: error: ") and err.count("\n") == 1
+
+
+def test_a_process_fails_without_a_traceback_and_writes_nothing(folders, tmp_path):
+    weights = folders[0] / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    try:
+        command = [sys.executable, "-m", "mindcold", "generate", "--model", str(folders[0]), "--ids", "1,2"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ, timeout=120)
+    finally:
+        weights.write_bytes(whole)
+    assert done.returncode == 1 and done.stdout == "" and not list(tmp_path.iterdir())
+    assert "Traceback" not in done.stderr and "model.safetensors: truncated" in done.stderr
+
+
+def test_help_needs_no_mindspore():
+    code = "import sys; from mindcold.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print('mindspore' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("False\n") and "generate" in done.stdout

@@ -1,0 +1,169 @@
+"""The public object on the shipped model: text, stops, budgets, streamers, and refusals before any work."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mindcold
+from mindcold.errors import AdapterError, MindcoldError, RequestError
+from tests.folders import write_adapter, write_model
+
+PROMPT = "Question: Tom has 12 apples. Tom buys 9 more apples. How many apples does Tom have now? Answer:"
+
+
+@pytest.fixture(scope="module")
+def llm():
+    return mindcold.load("tiny-base", adapter="tiny-steps")
+
+
+def test_text_in_text_out(llm):
+    out = llm.generate(PROMPT, "cold", max_new_tokens=60)
+    assert out.finish_reason == "stop" and out.token_ids[-1] == 2
+    assert out.text == llm.tokenizer.decode(out.token_ids) and "The answer is" in out.text
+    assert out.stats["new_tokens"] == len(out.token_ids) == out.stats["target_passes"]
+
+
+def test_streaming_is_the_same_as_generating(llm):
+    tokens = list(llm.stream(PROMPT, "cold", max_new_tokens=60))
+    out = llm.generate(PROMPT, "cold", max_new_tokens=60)
+    assert [token.id for token in tokens] == out.token_ids
+    assert "".join(token.text for token in tokens) == out.text
+    assert all(token.logprob <= 1e-6 and not token.from_draft for token in tokens)
+
+
+def test_log_probabilities_are_those_of_the_logits(llm):
+    ids = llm.tokenizer.encode(PROMPT)
+    token = next(llm.stream(PROMPT, max_new_tokens=1))
+    logits = llm.logits(ids)[-1].astype(np.float64)
+    assert token.id == logits.argmax()
+    assert token.logprob == pytest.approx(logits.max() - np.log(np.exp(logits).sum()), abs=1e-4)
+
+
+def test_a_streamer_gets_the_prompt_and_every_token(llm):
+    class Record:
+        seen, ended = [], False
+
+        def put(self, value):
+            self.seen.append(value.tolist())
+
+        def end(self):
+            self.ended = True
+
+    streamer = Record()
+    out = llm.generate(PROMPT, max_new_tokens=5, streamer=streamer)
+    assert streamer.seen == [llm.tokenizer.encode(PROMPT), *[[token] for token in out.token_ids]] and streamer.ended
+
+
+def test_stop_strings_end_the_text_right_behind_them(llm):
+    whole = llm.generate(PROMPT, max_new_tokens=60).text
+    stop = whole[4:9]
+    out = llm.generate(PROMPT, max_new_tokens=60, stop_strings=["never seen", stop])
+    assert out.finish_reason == "stop"
+    assert out.text == whole[: whole.index(stop) + len(stop)]
+
+
+def test_budget_and_end_of_text(llm):
+    first = llm.generate(PROMPT, max_new_tokens=4)
+    assert first.finish_reason == "length" and len(first.token_ids) == 4
+    third = first.token_ids[2]
+    ended = llm.generate(PROMPT, max_new_tokens=60, eos_token_id=[2047, third])
+    assert ended.finish_reason == "stop" and ended.token_ids == first.token_ids[: first.token_ids.index(third) + 1]
+    longer = llm.generate(PROMPT, max_new_tokens=60, eos_token_id=third, min_new_tokens=5)
+    assert third not in longer.token_ids[:5] and len(longer.token_ids) > 5
+
+
+def test_repetition_penalty_changes_the_text(llm):
+    options = {"max_new_tokens": 30, "eos_token_id": []}
+    assert llm.generate(PROMPT, repetition_penalty=5.0, **options).text != llm.generate(PROMPT, **options).text
+
+
+def test_a_prompt_up_to_the_whole_context(llm):
+    limit = llm.config.max_position_embeddings
+    ids = (llm.tokenizer.encode(PROMPT) * 40)[: limit - 3]
+    out = llm.generate(ids, "cold", max_new_tokens=50, eos_token_id=[])
+    assert len(out.token_ids) == 3 and out.finish_reason == "length"
+    chunked = llm.generate(ids, "cold", max_new_tokens=50, eos_token_id=[], prefill_chunk=64)
+    assert chunked.token_ids == out.token_ids
+    for length in (limit, limit + 1, limit * 100):
+        with pytest.raises(RequestError, match="max_position_embeddings 512"):
+            llm.generate([5] * length)
+
+
+def test_a_list_in_a_list_out(llm):
+    prompts = [PROMPT, "One day", llm.tokenizer.encode("In the morning")]
+    outs = llm.generate(prompts, max_new_tokens=8)
+    assert [out.token_ids for out in outs] == [llm.generate(prompt, max_new_tokens=8).token_ids for prompt in prompts]
+    assert isinstance(llm.generate([PROMPT], max_new_tokens=2), list)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ([], "prompt: empty"),
+        ([[]], "prompt 0: empty"),
+        ([5, 2048], "prompt: 2048 is not a token id below vocab_size 2048"),
+        ([5, -1], "prompt: -1 is not a token id"),
+        ([[5], [7, 99999]], "prompt 1: 99999 is not a token id"),
+        (np.array([1.5, 2.0]), "is not a token id"),
+        (None, "prompt: a text, token ids or chat messages are expected"),
+        (7, "prompt: a text, token ids or chat messages are expected"),
+        ([{"role": "user", "content": "x"}], "chat_template: missing"),
+    ],
+)
+def test_prompts_that_cannot_be_decoded(llm, prompt, message):
+    with pytest.raises(MindcoldError, match=message):
+        llm.generate(prompt)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 0}, "alpha: a number in"),
+        ({"alpha": 1.5}, "alpha: a number in"),
+        ({"beta": -0.1}, "beta: a number >= 0"),
+        ({"method": "beam"}, "method: 'beam'"),
+        ({"adapter": "french"}, "adapter: 'french' is not loaded; known are base, default"),
+        ({"adapter": ["base", "base"]}, "adapter: 2 names for 1 prompts"),
+        ({"max_tokens": 3}, "did you mean max_new_tokens"),
+        ({"eos_token_id": 2048}, "eos_token_id: 2048"),
+    ],
+)
+def test_options_that_are_refused(llm, options, message):
+    with pytest.raises(RequestError, match=message):
+        llm.generate(PROMPT, **options)
+
+
+def test_a_model_without_tokenizer_takes_token_ids_alone(tmp_path):
+    llm = mindcold.load(write_model(tmp_path / "model"))
+    assert llm.generate([1, 2, 3], max_new_tokens=3).text == ""
+    with pytest.raises(RequestError, match="has no tokenizer; give token ids"):
+        llm.generate("text")
+    with pytest.raises(RequestError, match="stop_strings"):
+        llm.generate([1], stop_strings="x")
+    with pytest.raises(RequestError, match="contrasts an adapter with the base"):
+        llm.generate([1], "cold")
+    llm.add_adapter("mine", write_adapter(tmp_path / "adapter"))
+    assert llm.adapters == ["mine"] and llm.generate([1], "cold", max_new_tokens=2).token_ids
+    for name in ("mine", "base"):
+        with pytest.raises(AdapterError, match="is taken"):
+            llm.add_adapter(name, tmp_path / "adapter")
+
+
+def test_loading_refuses_what_it_does_not_know(tmp_path):
+    with pytest.raises(MindcoldError, match="neither a folder nor one of the shipped models: tiny-base, tiny-steps"):
+        mindcold.load("no-such-model")
+    with pytest.raises(RequestError, match="dtype: 'float64'"):
+        mindcold.load("tiny-base", dtype="float64")
+    with pytest.raises(RequestError, match="max_batch"):
+        mindcold.load("tiny-base", max_batch=0)
+    with pytest.raises(MindcoldError, match="backend: 'cuda'"):
+        mindcold.load(write_model(tmp_path / "m"), backend="cuda").generate([1])
+
+
+def test_importing_mindcold_imports_neither_mindformers_nor_mindspore():
+    code = "import sys, mindcold; print([m for m in ('mindspore', 'mindformers') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    code = "import sys, mindcold; mindcold.load; print('mindformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

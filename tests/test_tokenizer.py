@@ -1,0 +1,129 @@
+"""Tokenizers of both kinds, the incremental decoder, and the sandboxed chat template."""
+
+import io
+import json
+
+import pytest
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import decoders, models, pre_tokenizers, processors
+
+from mindcold.errors import TokenizerError
+from mindcold.tokenizer import Detokenizer, Tokenizer
+from tests.folders import write_json
+
+TEXTS = ["The quick brown fox.", "Größe: 12 km², naïve café", "日本語 and 🙂 emoji", "a  b", ""]
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    """A folder with a sentencepiece tokenizer that falls back to bytes."""
+    import sentencepiece
+
+    folder = tmp_path_factory.mktemp("pieces")
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the quick brown fox jumps over the lazy dog"] * 50),
+        model_writer=model,
+        vocab_size=300,
+        model_type="bpe",
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+    )
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    settings = {
+        "bos_token": {"content": "<s>"},
+        "eos_token": "</s>",
+        "added_tokens_decoder": {
+            "300": {"content": "<|user|>", "special": True},
+            "301": {"content": "[tab]", "special": False},
+        },
+        "chat_template": "{{ bos_token }}{% for m in messages %}<|user|>{{ m['content'] }}{% endfor %}",
+    }
+    write_json(folder / "tokenizer_config.json", settings)
+    return Tokenizer(folder)
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    """A folder with a byte-level tokenizer.json that puts <s> in front."""
+    folder = tmp_path_factory.mktemp("fast")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<s>": 0, "</s>": 1} | {piece: i + 2 for i, piece in enumerate(alphabet)}
+    tokenizer = FastTokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return Tokenizer(folder)
+
+
+@pytest.mark.parametrize("kind", ["pieces", "fast"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_round_trip_and_streaming(kind, text, request):
+    tokenizer = request.getfixturevalue(kind)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.encode(text, add_special_tokens=False) == ids[1:]
+    writer = Detokenizer(tokenizer)
+    shown = [writer.push(token, last=i == len(ids) - 1) for i, token in enumerate(ids)]
+    assert "".join(shown) == text
+    assert "\ufffd" not in "".join(shown)
+
+
+def test_an_incomplete_character_is_held_back_and_shown_at_the_end(fast):
+    ids = fast.encode("é", add_special_tokens=False)
+    assert len(ids) == 2
+    writer = Detokenizer(fast)
+    assert writer.push(ids[0]) == "" and writer.push(ids[1]) == "é"
+    assert Detokenizer(fast).push(ids[0], last=True) == "\ufffd"
+
+
+def test_special_tokens_in_a_text_become_their_ids(pieces):
+    ids = pieces.encode("<|user|>the fox[tab]</s>", add_special_tokens=False)
+    assert ids[0] == 300 and 301 in ids and ids[-1] == 2
+    assert pieces.decode(ids) == "the fox[tab]"
+
+
+def test_chat_template(pieces, fast):
+    messages = [{"role": "user", "content": "the fox"}]
+    assert pieces.render_chat(messages) == "<s><|user|>the fox"
+    ids = pieces.chat(messages)
+    assert ids[:2] == [1, 300] and ids.count(1) == 1
+    with pytest.raises(TokenizerError, match=r"tokenizer_config\.json: chat_template: missing"):
+        fast.chat(messages)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ raise_exception('no system role') }}", "no system role"),
+        ("{% for %}", "failed"),
+        ("{{ messages.append(1) }}", "failed"),
+        ("{% for i in range(10**9) %}{% endfor %}", "failed"),
+    ],
+)
+def test_templates_that_fail_or_reach_outside_are_one_line(fast, tmp_path, template, message):
+    (tmp_path / "tokenizer.json").write_bytes((fast.folder / "tokenizer.json").read_bytes())
+    (tmp_path / "chat_template.jinja").write_text(template)
+    with pytest.raises(TokenizerError, match=r"chat_template\.jinja: the chat template failed") as caught:
+        Tokenizer(tmp_path).chat([{"role": "user", "content": "x"}])
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 100, json.dumps({"model": 1}).encode()])
+def test_damaged_files_name_the_file(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TokenizerError, match=name.replace(".", r"\.")):
+        Tokenizer(tmp_path)
+
+
+def test_a_folder_without_a_tokenizer_says_what_to_do(tmp_path):
+    assert not Tokenizer.exists(tmp_path)
+    with pytest.raises(TokenizerError, match="give token ids instead of text"):
+        Tokenizer(tmp_path)
