@@ -1,0 +1,99 @@
+"""`mindcold train`: what it writes, and that bad input is one line and leaves nothing behind."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mindcold import model_zoo
+from mindcold.adapter import Adapter
+from mindcold.cli import main
+from mindcold.config import ModelConfig
+from mindcold.tokenizer import Tokenizer
+from tests.folders import LLAMA, write_json
+
+TINY = LLAMA | {"vocab_size": 2048, "num_hidden_layers": 1, "tie_word_embeddings": True}
+SHORT = ["--steps", "6", "--batch-size", "4", "--sequence-length", "16", "--save-every", "2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "corpus.txt").write_text("The old cat ran to the red house.\n" * 40, encoding="utf-8")
+    lines = (json.dumps({"prompt": f"{i} + 1?", "completion": f" {i + 1}"}) for i in range(1, 9))
+    (folder / "examples.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    write_json(folder / "config.json", TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A model trained for six steps by the command."""
+    output = tmp_path_factory.mktemp("trained") / "model"
+    assert main(["train", *new_model(data), "--output", str(output), *SHORT]) == 0
+    return output
+
+
+def new_model(data) -> list[str]:
+    tokenizer = str(model_zoo.path("tiny-base"))
+    return ["--config", str(data / "config.json"), "--tokenizer", tokenizer, "--data", str(data / "corpus.txt")]
+
+
+def test_a_new_model_is_a_folder_that_loads(trained):
+    assert ModelConfig.from_folder(trained).hidden_size == TINY["hidden_size"]
+    assert Tokenizer(trained).encode("The cat")[0] == 1
+    assert (trained / "run" / "loss.csv").read_text(encoding="utf-8").count("\n") == 7
+    assert all(np.isfinite(value).all() for value in load_file(trained / "model.safetensors").values())
+
+
+def test_an_adapter_on_top(trained, data, tmp_path):
+    before = (trained / "model.safetensors").read_bytes()
+    flags = ["--model", str(trained), "--data", str(data / "examples.jsonl"), "--output", str(tmp_path / "adapter")]
+    lora = ["--lora-rank", "2", "--target-modules", "q_proj,up_proj"]
+    assert main(["train", *flags, *lora, *SHORT]) == 0
+    adapter = Adapter.from_folder(tmp_path / "adapter", ModelConfig.from_folder(trained))
+    assert len(adapter.pairs) == 2
+    assert (trained / "model.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_is_not_overwritten_and_keeps_its_settings(trained, data, capsys):
+    flags = ["train", *new_model(data), "--output", str(trained), *SHORT]
+    before = (trained / "model.safetensors").read_bytes()
+    assert main(flags) == 1
+    assert "a run is here already" in capsys.readouterr().err
+    assert main([*flags, "--resume", "--learning-rate", "0.5"]) == 1
+    assert "learning_rate: the run had 0.001, now 0.5" in capsys.readouterr().err
+    assert main([*flags, "--resume"]) == 0
+    assert (trained / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--data": "missing.txt"}, "missing.txt"),
+        ({"--config": "missing.json"}, "missing.json"),
+        ({"--sequence-length": "9999"}, "max_position_embeddings"),
+        ({"--batch-size": "0"}, "batch_size"),
+        ({"--batch-size": "5000"}, "fewer than one batch"),
+        ({"--steps": "0"}, "steps"),
+        ({"--lora-rank": "2"}, "--lora-rank"),
+        ({"--seed": "-1"}, "seed"),
+        ({"--tokenizer": "nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(data, tmp_path, capsys, changes, message):
+    parts = [*new_model(data), "--output", str(tmp_path / "out"), *SHORT]
+    flags = dict(zip(parts[::2], parts[1::2], strict=True)) | changes
+    assert main(["train", *(part for pair in flags.items() for part in pair)]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_module_and_the_model_as_output(trained, data, tmp_path, capsys):
+    flags = ["train", "--model", str(trained), "--data", str(data / "examples.jsonl"), *SHORT]
+    assert main([*flags, "--output", str(tmp_path / "a"), "--lora-rank", "2", "--target-modules", "q_prog"]) == 1
+    assert "q_prog" in capsys.readouterr().err
+    assert main([*flags, "--output", str(trained)]) == 1
+    assert "is the model itself" in capsys.readouterr().err
