@@ -1,0 +1,95 @@
+"""The seeded corpus: the same text for the same seed, right solutions, splits that share no problem."""
+
+import re
+from itertools import islice
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mindcold.model_zoo.corpus import facts, mixture, problems
+
+EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = (\d+)\.")
+
+
+def key(item: problems.Problem) -> tuple[str, tuple[int, ...]]:
+    return item.operations, item.numbers
+
+
+def test_the_same_seed_gives_the_same_documents():
+    first, again, other = (list(islice(mixture.documents(seed), 200)) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+    assert len(set(first)) > 190
+
+
+def test_every_kind_of_document_occurs():
+    documents = list(islice(mixture.documents(0), 1000))
+    asked = sum(text.startswith("Question:") for text in documents) / 1000
+    drilled = sum(EQUATION.match(text) is not None for text in documents) / 1000
+    # held-out problems are dropped, so their share is below the one that was set
+    assert 0.3 < asked < 0.6 and 0.15 < drilled < 0.4 and 1 - asked - drilled > 0.15
+
+
+def test_splits_share_no_operations_with_numbers():
+    seen = {key(item) for item in problems.training(0, 3000)}
+    validation = {key(item) for item in problems.validation(0, 300)}
+    held_out = {key(item) for item in problems.held_out(0, 300)}
+    assert not seen & validation and not seen & held_out and not validation & held_out
+
+
+def test_no_held_out_or_validation_problem_is_in_the_base_documents(monkeypatch):
+    asked, answer = [], problems.sloppy
+
+    def recorded(item, rng):
+        asked.append(item)
+        return answer(item, rng)
+
+    monkeypatch.setattr(problems, "sloppy", recorded)
+    list(islice(mixture.documents(3), 4000))
+    unseen = {key(item) for item in (*problems.held_out(0, 500), *problems.validation(0, 500))}
+    assert len(asked) > 1000 and not {key(item) for item in asked} & unseen
+
+
+@given(st.integers(0, 2**32))
+def test_solutions_evaluate_right(seed):
+    item = problems.problem(Random(seed))
+    equations = EQUATION.findall(problems.solution(item))
+    assert len(equations) == len(item.steps) == len(item.operations)
+    value = item.numbers[0]
+    for (left, operation, right, result), number in zip(equations, item.numbers[1:], strict=True):
+        assert int(left) == value and int(right) == number
+        value = problems.apply(operation, value, number)
+        assert int(result) == value and 0 <= value <= 99
+    assert item.answer == value == problems.answer_of(problems.solution(item))
+    assert all(str(number) in item.prompt for number in item.numbers)
+
+
+@given(st.integers(0, 2**32))
+def test_drills_are_right(seed):
+    for left, operation, right, result in EQUATION.findall(facts.facts(Random(seed))):
+        assert problems.apply(operation, int(left), int(right)) == int(result)
+
+
+def test_sloppy_answers_are_mostly_wrong_and_sometimes_right():
+    rng = Random(0)
+    items = problems.training(0, 2000)
+    answers = [problems.answer_of(problems.sloppy(item, rng)) for item in items]
+    right = sum(answer == item.answer for answer, item in zip(answers, items, strict=True)) / len(items)
+    assert 0.05 < right < 0.4
+    assert 0.1 < sum(answer is None for answer in answers) / len(items) < 0.4
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (" 3 + 4 = 7. The answer is 7.", 7),
+        (" The answer is 12", 12),
+        (" 3 + 4 = 7.", None),
+        (" Nobody knows.", None),
+        ("", None),
+    ],
+)
+def test_answer_of(text, answer):
+    assert problems.answer_of(text) == answer
