@@ -1,6 +1,7 @@
 """Make the shipped models from seeds: tokenizer, base, adapter; each stage can be run by itself.
 
-    python tools/train_zoo.py tokenizer base adapter picture
+    python tools/train_zoo.py tokenizer base habits adapter picture
+    python tools/train_zoo.py evaluate                       # on validation; --split held_out only to report
 
 Runs are kept under --work (default build/zoo); a stopped stage goes on with --resume.
 """
@@ -10,6 +11,7 @@ import io
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import MindcoldError
@@ -66,39 +68,59 @@ def make_tokenizer() -> None:
 
 
 def train_base(args: argparse.Namespace) -> None:
-    """Train the base on the mixture of drills, sloppily answered problems and plain text."""
+    """Train the base on drills, problems with answers of every quality, and plain text: one pass over the documents."""
+    from mindcold.training.model import initial_weights
+
+    config = parse_config(CONFIG, "tools/train_zoo.py")
+    texts = islice(mixture.documents(args.seed), args.documents)
+    train_on(args, "base", texts, initial_weights(config, args.seed), config, 1.5e-3, warmup=100)
+
+
+def train_habits(args: argparse.Namespace) -> None:
+    """Train the base further on problems mostly answered carelessly: the habits an adapter has to overcome."""
+    config = ModelConfig.from_folder(BASE)
+    texts = islice(mixture.careless_documents(args.seed + 1), args.careless_documents)
+    train_on(args, "habits", texts, read_weights(config), config, 5e-4, warmup=20)
+
+
+def train_on(args, run: str, texts, weights, config: ModelConfig, rate: float, warmup: int) -> None:
+    """One run over texts, exported as the base."""
     from mindcold.training.data import TrainingSet, pack
-    from mindcold.training.model import TrainingLM, initial_weights
+    from mindcold.training.model import TrainingLM
     from mindcold.training.trainer import Trainer, TrainingSettings
 
-    config, tokenizer = parse_config(CONFIG, "tools/train_zoo.py"), Tokenizer(BASE)
-    documents = islice(mixture.documents(args.seed), args.documents)
-    tokens, labels = pack(([*tokenizer.encode(text), 2] for text in documents), LENGTH)
+    tokenizer = Tokenizer(BASE)
+    tokens, labels = pack(([*tokenizer.encode(text), 2] for text in texts), LENGTH)
     steps = args.base_steps or len(tokens) // args.batch
-    print(f"base: {tokens.size} tokens in {len(tokens)} rows, {steps} steps of {args.batch} rows", file=sys.stderr)
-    network = TrainingLM(config, args.batch, LENGTH, initial_weights(config, args.seed))
-    settings = TrainingSettings(steps, learning_rate=1.5e-3, warmup_steps=min(100, steps), save_every=100)
+    print(f"{run}: {tokens.size} tokens, {steps} steps of {args.batch} rows of {LENGTH}", file=sys.stderr)
+    network = TrainingLM(config, args.batch, LENGTH, weights)
+    settings = TrainingSettings(steps, rate, warmup_steps=min(warmup, steps), save_every=100)
     data = TrainingSet(tokens, labels, args.batch, steps, args.seed)
-    Trainer(network, data, settings, args.work / "base").train(args.resume)
+    Trainer(network, data, settings, args.work / run).train(args.resume)
     export_model(network, config, BASE)
+
+
+def read_weights(config: ModelConfig) -> dict:
+    """The weights of the base as they are now."""
+    from mindcold.checkpoint import Checkpoint
+    from mindcold.model.weights import weight_shapes
+
+    checkpoint = Checkpoint(BASE, config)
+    return {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
 
 
 def train_adapter(args: argparse.Namespace) -> None:
     """Train the adapter on right step-by-step solutions; the base stays as it is."""
-    from mindcold.checkpoint import Checkpoint
-    from mindcold.model.weights import weight_shapes
     from mindcold.training.data import Example, TrainingSet, pad
     from mindcold.training.model import LoraSettings, TrainingLM
     from mindcold.training.trainer import Trainer, TrainingSettings
 
     config, tokenizer = ModelConfig.from_folder(BASE), Tokenizer(BASE)
-    checkpoint = Checkpoint(BASE, config)
-    weights = {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
     lora = LoraSettings(args.rank, 2.0 * args.rank, tuple(args.targets.split(",")), args.seed)
     batch = 16
     items = problems.training(args.seed, args.adapter_steps * batch)
     tokens, labels = pad((Example(i.prompt, problems.solution(i)) for i in items), tokenizer, 2, LENGTH)
-    network = TrainingLM(config, batch, LENGTH, weights, lora)
+    network = TrainingLM(config, batch, LENGTH, read_weights(config), lora)
     settings = TrainingSettings(
         args.adapter_steps, args.adapter_rate, warmup_steps=min(20, args.adapter_steps), save_every=100
     )
@@ -136,14 +158,56 @@ def draw_pictures(args: argparse.Namespace) -> None:
         shutil.copyfile(log, folder / "loss.csv")
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """Print, as JSON, how many of the problems each way of decoding gets right, and how the rest went wrong."""
+    import json
+    from collections import Counter
+
+    from mindcold.llm import load
+
+    items = {"validation": problems.validation, "held_out": problems.held_out}[args.split](0, args.problems)
+    llm = load(BASE, args.adapter)
+    ways: dict[str, dict[str, Any]] = {
+        "base greedy": {"adapter": "base"},
+        "LoRA greedy": {},
+        **{f"CoLD beta {beta:g}": {"method": "cold", "alpha": 0.1, "beta": beta} for beta in (0.25, 0.5, 1.0)},
+    }
+    for name, way in ways.items():
+        outputs = llm.generate([item.prompt for item in items], max_new_tokens=80, **way)
+        kinds = Counter(kind_of(out.text, item) for out, item in zip(outputs, items, strict=True))
+        result = {"decoding": name, "split": args.split, "problems": len(items), **dict(sorted(kinds.items()))}
+        print(json.dumps(result), flush=True)
+
+
+def kind_of(text: str, item: problems.Problem) -> str:
+    """Right, no answer, the last step forgotten, a slip of one or ten, or wrong in another way."""
+    answer = problems.answer_of(text)
+    if answer is None:
+        return "no_answer"
+    if answer == item.answer:
+        return "right"
+    first = problems.apply(item.operations[0], *item.numbers[:2])
+    if len(item.operations) == 2 and answer == first:
+        return "step_forgotten"
+    return "slip" if abs(answer - item.answer) in (1, 10) else "other_wrong"
+
+
 def main() -> int:
     """Run the stages named on the command line, in order."""
-    stages = {"tokenizer": None, "base": train_base, "adapter": train_adapter, "picture": draw_pictures}
+    stages = {
+        "tokenizer": None,
+        "base": train_base,
+        "habits": train_habits,
+        "adapter": train_adapter,
+        "picture": draw_pictures,
+        "evaluate": evaluate,
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="+", choices=list(stages))
     parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="folder of the runs")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--documents", type=int, default=170_000, help="documents of the base corpus")
+    parser.add_argument("--documents", type=int, default=127_000, help="documents of the base corpus")
+    parser.add_argument("--careless-documents", type=int, default=23_000, help="documents of the second part")
     parser.add_argument("--batch", type=int, default=32, help="rows of 96 tokens per base step")
     parser.add_argument("--base-steps", type=int, help="default: one pass over the documents")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="folder of the adapter")
@@ -151,6 +215,8 @@ def main() -> int:
     parser.add_argument("--adapter-rate", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--targets", default="q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj")
+    parser.add_argument("--split", choices=("validation", "held_out"), default="validation", help="of evaluate")
+    parser.add_argument("--problems", type=int, default=200, help="problems of evaluate")
     parser.add_argument("--resume", action="store_true", help="go on with a stopped run")
     args = parser.parse_args()
     try:

@@ -24,6 +24,7 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     """Write a safetensors file in one piece."""
     partial = path.with_name(f"partial-{path.name}")
     save_file(tensors, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)  # the library makes it private
     partial.replace(path)
 
 

@@ -6,9 +6,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindcold.adapter import linear_shapes
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
+from mindcold.model.layers import RMSNorm
 from mindcold.model.rope import inverse_frequencies
 from mindcold.model.weights import has_bias, weight_shapes
 
@@ -62,18 +62,6 @@ class LoraSettings:
             raise TrainingError(f"lora_rank and lora_alpha: positive numbers are expected, found {rank} and {alpha}")
         self.rank, self.alpha, self.targets = rank, alpha, targets
         self.rng = np.random.default_rng(seed)
-
-
-class RMSNorm(nn.Cell):
-    """x / sqrt(mean(x^2) + eps) * weight over the last axis."""
-
-    def __init__(self, weight: ms.Parameter, epsilon: float):
-        super().__init__(auto_prefix=False)
-        self.weight, self.epsilon = weight, epsilon
-        self.mean = ops.ReduceMean(keep_dims=True)
-
-    def construct(self, x):
-        return x * ops.rsqrt(self.mean(x * x, -1) + self.epsilon) * self.weight
 
 
 class Block(nn.Cell):
@@ -198,7 +186,3 @@ def initial_weights(config: ModelConfig, seed: int) -> dict[str, np.ndarray]:
         weights[name] = value.astype(np.float32)
     return weights
 
-
-def trainable_modules(config: ModelConfig, targets: tuple[str, ...]) -> list[str]:
-    """Full paths of the linear layers an adapter on `targets` touches."""
-    return [module for module in linear_shapes(config) if module.rsplit(".", 1)[-1] in targets]

@@ -134,19 +134,30 @@ def solution(item: Problem) -> str:
     return f" {' '.join(item.steps)} The answer is {item.answer}."
 
 
-def sloppy(item: Problem, rng: Random) -> str:
-    """An answer as the base has seen them: a guess, a forgotten step, a slip, a wrong operation, or no answer."""
+MIXED = (0.25, 0.45, 0.70, 0.90)
+"""Cumulative shares of guess, no answer, forgotten last step, and wrong step; the rest is right."""
+
+CARELESS = (0.20, 0.35, 0.85, 0.95)
+"""The same where the last step is forgotten, or the operation wrong, more often than not."""
+
+
+def sloppy(item: Problem, rng: Random, shares: tuple[float, float, float, float] = MIXED) -> str:
+    """An answer as the base has seen them: a guess, no answer, a forgotten step, a wrong operation or slip, or right.
+
+    `shares` are cumulative, in that order; a problem of one step has none to forget and gets a wrong one instead.
+    """
+    guess_below, generic_below, forgotten_below, wrong_below = shares
     kind = rng.random()
     numbers, operations = item.numbers, item.operations
-    if kind < 0.25:
+    if kind < guess_below:
         guess = rng.choice([numbers[0], numbers[-1], rng.randint(2, 60), item.answer + rng.choice((-10, -1, 1, 10))])
         return f" The answer is {max(0, guess)}."
-    if kind < 0.45:
+    if kind < generic_below:
         return " " + rng.choice(GENERIC).format(n=item.words[0], x=item.words[1])
-    if kind < 0.70 and len(operations) == 2:  # the last step forgotten
+    if kind < forgotten_below and len(operations) == 2:  # the last step forgotten
         first = apply(operations[0], numbers[0], numbers[1])
         return f" {item.steps[0]} The answer is {first}."
-    if kind < 0.90:  # another operation than the text asks for, or a slip in the last result
+    if kind < wrong_below:  # another operation than the text asks for, or a slip in the last result
         value, steps = numbers[0], []
         wrong = rng.randrange(len(operations))
         for i, (operation, number) in enumerate(zip(operations, numbers[1:], strict=True)):
