@@ -130,9 +130,8 @@ def train_adapter(args: argparse.Namespace) -> None:
 
 
 def draw_pictures(args: argparse.Namespace) -> None:
-    """Loss curve of each run, as loss.png beside the model and its loss.csv."""
+    """Loss of the runs that made each model, one after the other, as loss.csv and loss.png beside it."""
     import csv
-    import shutil
 
     import matplotlib
 
@@ -140,22 +139,25 @@ def draw_pictures(args: argparse.Namespace) -> None:
     import numpy as np
     from matplotlib import pyplot
 
-    for run, folder in ((args.work / "base", BASE), (args.work / args.adapter.name, args.adapter)):
-        log = run / "loss.csv"
-        if not log.is_file():
+    for runs, folder in ((("base", "habits"), BASE), ((args.adapter.name,), args.adapter)):
+        logs = [args.work / run / "loss.csv" for run in runs]
+        rows = [row for log in logs if log.is_file() for row in csv.DictReader(log.open(encoding="utf-8"))]
+        if not rows:
             continue
-        with log.open(encoding="utf-8") as file:
-            losses = np.array([float(row["loss"]) for row in csv.DictReader(file)])
+        with (folder / "loss.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["step", "loss", "learning_rate"])
+            writer.writerows([i, row["loss"], row["learning_rate"]] for i, row in enumerate(rows, 1))
+        losses = np.array([float(row["loss"]) for row in rows])
         width = max(1, len(losses) // 50)
         smooth = np.convolve(losses, np.ones(width) / width, "valid")
         figure, axes = pyplot.subplots(figsize=(6, 3.2), dpi=110, layout="constrained")
         axes.plot(np.arange(1, len(losses) + 1), losses, color="0.8", linewidth=0.8, label="each step")
         axes.plot(np.arange(width, len(losses) + 1), smooth, color="C0", label=f"mean of {width} steps")
-        axes.set(xlabel="step", ylabel="loss (nats per token)", title=folder.name)
+        axes.set(xlabel="step", ylabel="loss (nats per token)", title=folder.name, ylim=(0, None))
         axes.legend()
         figure.savefig(folder / "loss.png")
         pyplot.close(figure)
-        shutil.copyfile(log, folder / "loss.csv")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -211,10 +213,10 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32, help="rows of 96 tokens per base step")
     parser.add_argument("--base-steps", type=int, help="default: one pass over the documents")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="folder of the adapter")
-    parser.add_argument("--adapter-steps", type=int, default=300, help="steps of 16 problems")
+    parser.add_argument("--adapter-steps", type=int, default=40, help="steps of 16 problems")
     parser.add_argument("--adapter-rate", type=float, default=1e-3)
-    parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--targets", default="q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj")
+    parser.add_argument("--rank", type=int, default=2)
+    parser.add_argument("--targets", default="q_proj,v_proj")
     parser.add_argument("--split", choices=("validation", "held_out"), default="validation", help="of evaluate")
     parser.add_argument("--problems", type=int, default=200, help="problems of evaluate")
     parser.add_argument("--resume", action="store_true", help="go on with a stopped run")

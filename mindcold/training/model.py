@@ -185,4 +185,3 @@ def initial_weights(config: ModelConfig, seed: int) -> dict[str, np.ndarray]:
             value = rng.standard_normal(shape) * (narrow if "o_proj" in name or "down_proj" in name else 0.02)
         weights[name] = value.astype(np.float32)
     return weights
-

@@ -1,0 +1,58 @@
+"""The shipped folders: complete, small enough for git, loadable, and what their names say."""
+
+from pathlib import Path
+
+import pytest
+
+from mindcold import model_zoo
+from mindcold.adapter import Adapter
+from mindcold.checkpoint import Checkpoint
+from mindcold.config import ModelConfig
+from mindcold.errors import ModelError
+from mindcold.model.weights import weight_shapes
+from mindcold.tokenizer import Tokenizer
+
+BASE, ADAPTER = "tiny-base", "tiny-steps"
+LIMIT = 20 * 1024 * 1024
+
+
+def test_names_and_paths():
+    assert {BASE, ADAPTER} <= set(model_zoo.names())
+    assert (model_zoo.path(BASE) / "config.json").is_file()
+    with pytest.raises(ModelError, match=f"no-such-model.*{BASE}.*{ADAPTER}"):
+        model_zoo.path("no-such-model")
+
+
+def test_all_together_stay_small():
+    files = [file for name in (BASE, ADAPTER) for file in model_zoo.path(name).rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < LIMIT
+    assert all(file.stat().st_size < 100_000 for file in files if file.suffix == ".png")
+
+
+@pytest.mark.parametrize("name", [BASE, ADAPTER])
+def test_each_comes_with_its_card_and_loss(name):
+    folder: Path = model_zoo.path(name)
+    for file in ("README.md", "loss.csv", "loss.png"):
+        assert (folder / file).is_file(), file
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "tools/train_zoo.py" in card and "seed" in card and "held-out" in card
+    losses = [float(line.split(",")[1]) for line in (folder / "loss.csv").read_text().splitlines()[1:]]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_base_weights_and_vocabulary_match_the_config():
+    folder = model_zoo.path(BASE)
+    config = ModelConfig.from_folder(folder)
+    checkpoint, tokenizer = Checkpoint(folder, config), Tokenizer(folder)
+    for name, shape in weight_shapes(config).items():
+        checkpoint.tensor(name, shape)
+    text = "Question: Anna has 23 apples. Answer: 23 + 14 = 37. \u20ac"
+    ids = tokenizer.encode(text)
+    assert ids[0] == config.bos_token_id and max(ids) < config.vocab_size
+    assert tokenizer.decode(ids) == text  # the sign that no document has goes through as bytes
+    assert len(tokenizer.encode("1234", add_special_tokens=False)) >= 4  # digits one by one
+
+
+def test_adapter_fits_the_base():
+    config = ModelConfig.from_folder(model_zoo.path(BASE))
+    assert Adapter.from_folder(model_zoo.path(ADAPTER), config).pairs
