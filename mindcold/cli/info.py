@@ -66,7 +66,7 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
         "model": {
             "folder": str(folder),
             "architecture": config.model_type,
-            "parameters": f"{Weights(Checkpoint(folder, config)).count / 1e6:.1f} M",
+            "parameters": f"{Weights(Checkpoint(folder, config)).count:,}",
             "layers": config.num_hidden_layers,
             "hidden_size": config.hidden_size,
             "heads": f"{config.num_attention_heads} query, {config.num_key_value_heads} key/value of {config.head_dim}",
@@ -83,7 +83,7 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
             "folder": str(find_folder(adapter)),
             "rank": loaded.rank,
             "adapted modules": len(loaded.pairs),
-            "parameters": f"{sum(pair.a.size + pair.b.size for pair in loaded.pairs.values()) / 1e6:.2f} M",
+            "parameters": f"{sum(pair.a.size + pair.b.size for pair in loaded.pairs.values()):,}",
             "replaced modules": ", ".join(loaded.replaced) or "none",
         }
     return facts
