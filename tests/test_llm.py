@@ -106,7 +106,7 @@ def test_a_list_in_a_list_out(llm):
         ([5, 2048], "prompt: 2048 is not a token id below vocab_size 2048"),
         ([5, -1], "prompt: -1 is not a token id"),
         ([[5], [7, 99999]], "prompt 1: 99999 is not a token id"),
-        (np.array([1.5, 2.0]), "is not a token id"),
+        (np.array([1.5, 2.0]), "prompt 0: a text, token ids or chat messages are expected, found float64"),
         (None, "prompt: a text, token ids or chat messages are expected"),
         (7, "prompt: a text, token ids or chat messages are expected"),
         ([{"role": "user", "content": "x"}], "chat_template: missing"),

@@ -70,7 +70,11 @@ def show(results: dict[str, Any], shown: int) -> None:
     """Print the problems and the table."""
     for i, problem in enumerate(results["problems"][:shown]):
         print()
-        print(textwrap.fill(problem["prompt"].removesuffix("Answer:").strip(), 110, initial_indent="  ", subsequent_indent="  "))
+        print(
+            textwrap.fill(
+                problem["prompt"].removesuffix("Answer:").strip(), 110, initial_indent="  ", subsequent_indent="  "
+            )
+        )
         print(f"  right answer: {problem['answer']}")
         for name in METHODS:
             mark = "right" if results[name]["right"][i] else "wrong"

@@ -32,7 +32,7 @@ def probabilities(scores: np.ndarray, options: Options) -> np.ndarray:
         logits = np.where(logits < kth, -np.inf, logits)
     p = _softmax(logits)
     if options.top_p < 1.0:
-        order = np.argsort(-p, kind="stable")
+        order = np.argsort(-logits, kind="stable")
         before = np.cumsum(p[order]) - p[order]  # a token stays while those before it have not reached top_p
         p[order[before >= options.top_p]] = 0.0
         p /= p.sum()

@@ -42,9 +42,9 @@ def test_splits_share_no_operations_with_numbers():
 def test_no_held_out_or_validation_problem_is_in_the_base_documents(monkeypatch):
     asked, answer = [], problems.sloppy
 
-    def recorded(item, rng):
+    def recorded(item, rng, *shares):
         asked.append(item)
-        return answer(item, rng)
+        return answer(item, rng, *shares)
 
     monkeypatch.setattr(problems, "sloppy", recorded)
     list(islice(mixture.documents(3), 4000))
