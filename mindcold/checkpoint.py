@@ -36,16 +36,26 @@ class SafetensorsFile:
         with self._reading():
             return tuple(self._file.get_slice(name).get_shape())
 
-    def tensor(self, name: str, shape: tuple[int, ...], hint: str) -> np.ndarray:
-        """Tensor `name` as float32, refused unless it has this shape, a float type and only finite values."""
+    def dtype(self, name: str) -> str:
+        with self._reading():
+            return self._file.get_slice(name).get_dtype()
+
+    def tensor(
+        self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None
+    ) -> np.ndarray:
+        """Tensor `name`, or its lines first .. end - 1, as float32.
+
+        It is refused unless it has this shape, a float type and only finite values.
+        """
         found = self.shape(name)
         if found != shape:
             raise self.error(f"{self.path}: {name}: shape {list(found)}, but {list(shape)} is expected; {hint}")
         with self._reading():
-            dtype = self._file.get_slice(name).get_dtype()
+            part = self._file.get_slice(name)
+            dtype = part.get_dtype()
             if dtype not in _DTYPES:
                 raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
-            value = np.ascontiguousarray(self._file.get_tensor(name), dtype=np.float32)
+            value = np.ascontiguousarray(part[first : min(end or shape[0], shape[0])] if shape else self._file.get_tensor(name), dtype=np.float32)
         if not np.isfinite(value).all():
             raise self.error(f"{self.path}: {name}: holds NaN or infinite values; the file is damaged")
         return value
@@ -93,12 +103,22 @@ class Checkpoint:
                     f"but {file.path.name} has {name}"
                 )
 
+    @property
+    def stored_dtype(self) -> str:
+        """The type most matrices are stored in, as safetensors names it ("F32", "F16", "BF16")."""
+        kinds = [file.dtype(name) for name, file in self._home.items() if len(file.shape(name)) == 2]
+        return max(sorted(set(kinds)), key=kinds.count, default="F32")
+
     def __contains__(self, name: str) -> bool:
         return name in self._home
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Tensor `name` as float32 of exactly this shape."""
+        return self.rows(name, shape, 0, None)
+
+    def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
+        """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
         file = self._home.get(name)
         if file is None:
             raise ModelError(f"{self.folder}: {name}: missing from the safetensors files, config.json asks for it")
-        return file.tensor(name, shape, "config.json and the weights disagree")
+        return file.tensor(name, shape, "config.json and the weights disagree", first, end)

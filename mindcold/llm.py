@@ -17,13 +17,12 @@ from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
 from mindcold.model import Weights
 from mindcold.model_zoo import path as zoo_path
+from mindcold.ops.lora_linear import DTYPES
 from mindcold.output import Token, output_of
 from mindcold.tokenizer import Detokenizer, Tokenizer
 
 BASE = "base"
 """Adapter name that means the base model alone."""
-
-DTYPES = ("float32",)
 
 Prompt = Any
 """A text, a list of token ids, or a list of chat messages ({"role", "content"})."""
@@ -41,20 +40,22 @@ def load(
     model: str | Path,
     adapter: str | Path | None = None,
     *,
-    dtype: str = "float32",
+    dtype: str = "auto",
     backend: str = "auto",
     max_batch: int = 8,
 ) -> "LLM":
     """Load a HuggingFace model folder (or a model of the zoo) and, if given, a PEFT adapter folder for it.
 
+    `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16 for
+    a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
     `backend` picks the body of the operators ("auto", "aot", "builtin"), `max_batch` how many prompts of one call run
     together. Raises ModelError, AdapterError, TokenizerError or RequestError in one line naming the file and the field.
     """
-    if dtype not in DTYPES:
-        raise RequestError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
+    if dtype not in ("auto", *DTYPES):
+        raise RequestError(f"dtype: {dtype!r} is not one of auto, {', '.join(DTYPES)}")
     if not isinstance(max_batch, int) or not 1 <= max_batch <= ROW_BUCKETS[-1] // 2:
         raise RequestError(f"max_batch: an integer from 1 to {ROW_BUCKETS[-1] // 2} is expected, found {max_batch!r}")
-    llm = LLM(find_folder(model), backend, max_batch)
+    llm = LLM(find_folder(model), dtype, backend, max_batch)
     if adapter is not None:
         llm.add_adapter("default", adapter)
     return llm
@@ -69,11 +70,15 @@ def find_folder(name: str | Path) -> Path:
 class LLM:
     """A model ready to decode; made by `load`."""
 
-    def __init__(self, folder: Path, backend: str, max_batch: int):
+    def __init__(self, folder: Path, dtype: str, backend: str, max_batch: int):
         self.folder, self.max_batch = folder, max_batch
         self.config = ModelConfig.from_folder(folder)
         self.tokenizer = Tokenizer(folder) if Tokenizer.exists(folder) else None
-        self.engine = Engine(self.config, Weights(Checkpoint(folder, self.config)), backend)
+        checkpoint = Checkpoint(folder, self.config)
+        if dtype == "auto":
+            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
+        self.dtype = dtype
+        self.engine = Engine(self.config, Weights(checkpoint, dtype, backend), backend)
 
     @property
     def adapters(self) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from mindcold.errors import OperatorError
 
 # -ffp-contract=off keeps a * b + c two roundings, as in the NumPy contracts
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
 
 
 def cache_folder() -> Path:

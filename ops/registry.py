@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import mindspore as ms
-from mindspore import nn
 
 from mindcold.errors import OperatorError
 
@@ -19,8 +18,8 @@ class Body:
 
     name: str
     """"aot" (C++ on CPU), "akg" (AKG hybrid) or "builtin" (MindSpore's own operators)."""
-    make: Callable[..., nn.Cell]
-    """Static settings to a Cell for graph mode."""
+    make: Callable[..., Any]
+    """Static settings to a Cell for graph mode; for lora_linear to a weight, which then gives the cells."""
     why_not: Callable[[], str | None]
     """None where it can run, else the reason why not."""
     automatic: bool = True
@@ -42,16 +41,20 @@ class Operator:
         """Body name to None where it can run here, else to the reason why not."""
         return {body.name: body.why_not() for body in self.bodies}
 
-    def body(self, backend: str = "auto", **settings: Any) -> nn.Cell:
+    def body(self, backend: str = "auto", **settings: Any) -> Any:
         """A body as a Cell for graph mode; OperatorError when `backend` is unknown or cannot run here."""
+        return self.choose(backend).make(**settings)
+
+    def choose(self, backend: str = "auto") -> Body:
+        """The body of this name, or with "auto" the first that can run; OperatorError as for `body`."""
         if backend == "auto":
-            return self._automatic().make(**settings)
+            return self._automatic()
         for body in self.bodies:
             if body.name == backend:
                 reason = body.why_not()
                 if reason:
                     raise OperatorError(f"{self.name}: body {backend!r} cannot run here: {reason}")
-                return body.make(**settings)
+                return body
         raise OperatorError(f"backend: {backend!r} is not one of auto, {', '.join(body.name for body in self.bodies)}")
 
     def _automatic(self) -> Body:

@@ -57,16 +57,19 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
     from mindcold.checkpoint import Checkpoint
     from mindcold.config import ModelConfig
     from mindcold.llm import find_folder
-    from mindcold.model import Weights
+    from mindcold.model.weights import scalar_count, weight_shapes
     from mindcold.tokenizer import Tokenizer
 
     folder = find_folder(model)
     config = ModelConfig.from_folder(folder)
+    checkpoint = Checkpoint(folder, config)
+    for name, shape in weight_shapes(config).items():
+        checkpoint.tensor(name, shape)  # refused if damaged
     facts: dict[str, Any] = {
         "model": {
             "folder": str(folder),
             "architecture": config.model_type,
-            "parameters": f"{Weights(Checkpoint(folder, config)).count:,}",
+            "parameters": f"{scalar_count(config):,}",
             "layers": config.num_hidden_layers,
             "hidden_size": config.hidden_size,
             "heads": f"{config.num_attention_heads} query, {config.num_key_value_heads} key/value of {config.head_dim}",

@@ -15,8 +15,11 @@ from mindcold.engine.step_plan import StepPlan
 from mindcold.model import CausalLM, Weights
 from mindcold.model.adapter_bank import AdapterBank
 
-ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Rows of a step are padded to one of these, so that every graph has static shapes and is compiled once."""
+ROW_BUCKETS = (16, 64, 256)
+"""Rows of a step are padded to one of these, so that graphs have static shapes and few are compiled.
+
+The operators leave padding out, and a row's bits do not depend on the rows beside it: a bucket costs next to nothing.
+"""
 
 SMALLEST_POOL = 1024
 
@@ -43,14 +46,14 @@ class Engine:
 
     def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
         self.config, self._weights, self._backend = config, weights, backend
-        self._adapters: list[Adapter] = []
+        self._bank = AdapterBank(weights)
         self._pool: KVPool | None = None
         self._model: CausalLM | None = None
         self._graphs: dict[str, Callable[..., Any]] = {}
 
     @property
     def adapters(self) -> list[Adapter]:
-        return list(self._adapters)
+        return list(self._bank.adapters)
 
     @property
     def used_cells(self) -> int:
@@ -59,14 +62,10 @@ class Engine:
 
     def add_adapter(self, adapter: Adapter) -> int:
         """Make an adapter live and return its id; graphs are compiled anew, weights stay where they are."""
-        tables = {"model.embed_tokens": self._weights["model.embed_tokens.weight"], "lm_head": self._weights.lm_head}
-        for module, value in list(adapter.replaced.items()):
-            if np.array_equal(value, tables[module].asnumpy()):  # a copy of the base's weight replaces nothing
-                del adapter.replaced[module]
-        self._adapters.append(adapter)
+        number = self._bank.add(adapter)
         self._model = None
         self._graphs.clear()
-        return len(self._adapters) - 1
+        return number
 
     def reserve(self, cells: int) -> None:
         """Make the pool large enough for `cells` tokens over all sequences; open slots keep what they hold.
@@ -118,8 +117,7 @@ class Engine:
     def _network(self) -> CausalLM:
         if self._model is None:
             assert self._pool is not None, "reserve first"
-            bank = AdapterBank(self._adapters)
-            self._model = CausalLM(self.config, self._weights, bank, self._pool.caches, self._backend)
+            self._model = CausalLM(self.config, self._weights, self._bank, self._pool.caches, self._backend)
         return self._model
 
     def _graph(self, kind: str) -> Callable[..., Any]:

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from mindcold.engine.pool import Slot
+from mindcold.ops.lora_linear import PADDING
 
-PADDING = (0, -1, 0, 0, -1, -1)
+PADDING_ROW = (0, -1, 0, 0, -1, PADDING)
 """A row that belongs to no sequence: token, start, position, cell, parent, adapter."""
+
+PADDING_HEAD = (-1, -1, -1.0, 0.0)
+"""A head that scores nothing: expert row, amateur row, alpha, beta."""
 
 
 class StepPlan:
@@ -36,11 +40,11 @@ class StepPlan:
 
     def row_matrix(self, bucket: int) -> np.ndarray:
         """The rows as int32 [6, bucket], padded."""
-        padding = [PADDING] * (bucket - len(self.rows))
+        padding = [PADDING_ROW] * (bucket - len(self.rows))
         return np.ascontiguousarray(np.array(self.rows + padding, np.int32).T)
 
     def head_matrix(self, bucket: int) -> tuple[np.ndarray, np.ndarray]:
         """Expert and amateur row of each head int32 [2, bucket], and its alpha and beta float32 [bucket, 2]."""
-        heads = self.heads + [(0, 0, 0.0, 0.0)] * (bucket - len(self.heads))
+        heads = self.heads + [PADDING_HEAD] * (bucket - len(self.heads))
         pairs = np.array([head[:2] for head in heads], np.int32).T
         return np.ascontiguousarray(pairs), np.array([head[2:] for head in heads], np.float32)

@@ -1,4 +1,6 @@
-"""The base weights as MindSpore Parameters, made once and shared by every graph."""
+"""The base weights: linear layers as lora_linear keeps them, fused where they share an input, the rest as Parameters."""
+
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -6,41 +8,109 @@ import numpy as np
 from mindcold.adapter import linear_shapes
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
+from mindcold.ops import lora_linear
+
+EMBEDDING = "model.embed_tokens"
+
+FUSED = {
+    "self_attn.qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "mlp.gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
+}
+"""Linear layers that are computed as one, and the layers of the checkpoint they consist of."""
+
+ROWS_AT_ONCE = 8192
+"""Lines of a large table in memory as float32 at a time; a multiple of every panel size."""
 
 
 class Weights:
-    """The base weights of a model by HuggingFace name, float32 Parameters.
+    """The base weights of a model.
 
-    Raises ModelError when a tensor is missing, has another shape or holds NaN.
+    `dtype` ("float32", "bfloat16", "int8") is how the matrices are kept; norms and biases are float32. Raises
+    ModelError when a tensor is missing, has another shape or holds NaN.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
-        self.config = checkpoint.config
-        self._parameters = {}
-        for name, shape in weight_shapes(checkpoint.config).items():
-            self._parameters[name] = parameter(checkpoint.tensor(name, shape), name)
+    def __init__(self, checkpoint: Checkpoint, dtype: str = "float32", backend: str = "auto"):
+        self.config, self.dtype = checkpoint.config, dtype
+        self._make = lora_linear.choose(backend).make
+        self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
+        self._matrices: dict[str, Any] = {}
+        self._parameters: dict[str, ms.Parameter] = {}
+        self._biases: dict[str, np.ndarray] = {}
+        for name in self._layer_names():
+            parts = members(name)
+            weight = self._make(name, (sum(self._shapes[part][0] for part in parts), self._shapes[parts[0]][1]), dtype)
+            if len(parts) == 1:
+                shape = self._shapes[name]
+                for first in range(0, shape[0], ROWS_AT_ONCE):
+                    weight.put(first, checkpoint.rows(f"{name}.weight", shape, first, first + ROWS_AT_ONCE))
+            else:
+                tensors = [checkpoint.tensor(f"{part}.weight", self._shapes[part]) for part in parts]
+                weight.put(0, np.concatenate(tensors))
+            self._matrices[name] = weight
+        for name, vector in weight_shapes(checkpoint.config).items():
+            if name.endswith(".bias"):
+                self._biases[name.removesuffix(".bias")] = checkpoint.tensor(name, vector)
+            elif len(vector) == 1:
+                self._parameters[name] = parameter(checkpoint.tensor(name, vector), name)
+
+    def _layer_names(self) -> list[str]:
+        blocks = [*FUSED, "self_attn.o_proj", "mlp.down_proj"]
+        layers = [f"model.layers.{i}.{block}" for i in range(self.config.num_hidden_layers) for block in blocks]
+        return [EMBEDDING, *layers, *([] if self.config.tie_word_embeddings else ["lm_head"])]
 
     def __getitem__(self, name: str) -> ms.Parameter:
+        """A vector of the checkpoint (norm weights), float32."""
         return self._parameters[name]
 
     def get(self, name: str) -> ms.Parameter | None:
         return self._parameters.get(name)
 
-    @property
-    def lm_head(self) -> ms.Parameter:
-        """The output projection [vocab, hidden]; the embedding itself when the two are tied."""
-        tied = self.config.tie_word_embeddings
-        return self["model.embed_tokens.weight" if tied else "lm_head.weight"]
+    def matrix(self, name: str) -> Any:
+        """A linear layer (fused ones by their fused name), the embedding or the output projection."""
+        return self._matrices[EMBEDDING if name == "lm_head" and self.config.tie_word_embeddings else name]
+
+    def bias(self, name: str) -> np.ndarray | None:
+        """The bias of a linear layer, float32 [out], or None."""
+        parts = members(name)
+        if not any(part in self._biases for part in parts):
+            return None
+        return np.concatenate(
+            [self._biases.get(part, np.zeros(self._shapes[part][0], np.float32)) for part in parts], dtype=np.float32
+        )
+
+    def outputs(self, part: str) -> int:
+        """Outputs of a linear layer of the checkpoint."""
+        return self._shapes[part][0]
+
+    def like(self, module: str, value: np.ndarray) -> Any | None:
+        """A float32 matrix kept as `module` is, to take its place; None if it is the same as the base's."""
+        base = self.matrix(module)
+        own = self._make(f"{module}.replaced", value.shape, self.dtype)
+        own.put(0, value)
+        return None if own.same(base) else own
 
     @property
-    def count(self) -> int:
-        """Number of scalars."""
-        return sum(int(np.prod(item.shape)) for item in self._parameters.values())
+    def nbytes(self) -> int:
+        """Memory of the matrices, bytes."""
+        return sum(weight.nbytes for weight in self._matrices.values())
+
+
+def members(name: str) -> tuple[str, ...]:
+    """The layers of the checkpoint that a linear layer consists of."""
+    for fused, parts in FUSED.items():
+        if name.endswith(fused):
+            return tuple(name.removesuffix(fused) + part for part in parts)
+    return (name,)
 
 
 def parameter(value: np.ndarray, name: str) -> ms.Parameter:
     """A Parameter that is never trained, over the array's own memory where it can be shared."""
     return ms.Parameter(ms.Tensor.from_numpy(np.ascontiguousarray(value)), name=name, requires_grad=False)
+
+
+def scalar_count(config: ModelConfig) -> int:
+    """Number of scalars of a model."""
+    return sum(int(np.prod(shape)) for shape in weight_shapes(config).values())
 
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "../exp.h"
+#include "../parallel.h"
 
 namespace {
 
@@ -72,11 +73,16 @@ extern "C" int contrastive_score(int count, void** params, int*, int64_t** shape
   auto* token = static_cast<int32_t*>(params[4]);
   auto* logprob = static_cast<float*>(params[5]);
   const int64_t rows = shapes[0][0], n = shapes[0][1];
-  // waking a second thread costs more than a small row
-#pragma omp parallel for schedule(static) if (rows > 1 && rows * n > 65536)
-  for (int64_t r = 0; r < rows; ++r) {
+  const auto row = [&](int64_t r) {
     score_row(expert + r * n, base + r * n, alpha_beta[2 * r], alpha_beta[2 * r + 1], n, scores + r * n, token + r,
               logprob + r);
+  };
+  int64_t real = 0;
+  while (real < rows && alpha_beta[2 * real] >= 0) ++real;  // the rest is padding
+  if (real * n < 65536) {  // not worth a second thread
+    for (int64_t r = 0; r < real; ++r) row(r);
+  } else {
+    mindcold::Pool::get().run(real, row);
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../exp.h"
+#include "../parallel.h"
 
 namespace {
 
@@ -111,20 +112,20 @@ extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, 
     std::memcpy(s.v_cache + s.cell[r] * width, s.v + r * width, sizeof(float) * width);
     keys += s.position[r] + 1;
   }
-  // waking a second thread costs more than a small step
-#pragma omp parallel if (s.rows > 1 && keys * s.heads * s.size > (1 << 20))
-  {
-    std::vector<int32_t> cells;
-    std::vector<float> buffer;
-#pragma omp for schedule(dynamic, 4)
-    for (int64_t r = 0; r < s.rows; ++r) {
-      if (s.start[r] < 0) {
-        std::memset(s.out + r * s.heads * s.size, 0, sizeof(float) * s.heads * s.size);
-        continue;
-      }
-      visible_cells(s, r, &cells);
-      for (int64_t kv = 0; kv < s.kv_heads; ++kv) attend(s, r, kv, cells, &buffer);
+  const auto row = [&](int64_t r) {
+    thread_local std::vector<int32_t> cells;
+    thread_local std::vector<float> buffer;
+    if (s.start[r] < 0) {
+      std::memset(s.out + r * s.heads * s.size, 0, sizeof(float) * s.heads * s.size);
+      return;
     }
+    visible_cells(s, r, &cells);
+    for (int64_t kv = 0; kv < s.kv_heads; ++kv) attend(s, r, kv, cells, &buffer);
+  };
+  if (keys * s.heads * s.size < 65536) {  // not worth a second thread
+    for (int64_t r = 0; r < s.rows; ++r) row(r);
+  } else {
+    mindcold::Pool::get().run(s.rows, row);
   }
   return 0;
 }

@@ -1,0 +1,18 @@
+"""lora_linear: one reading of the base weight for all rows, and each row's own low-rank adapter on top."""
+
+from mindcold.ops import build, registry
+from mindcold.ops.lora_linear.aot import PackedWeight
+from mindcold.ops.lora_linear.builtin import DenseWeight
+from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank
+from mindcold.ops.lora_linear.reference import lora_linear as reference
+
+operator = registry.Operator(
+    "lora_linear",
+    reference,
+    (
+        registry.Body("aot", PackedWeight, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("builtin", DenseWeight, lambda: None),
+    ),
+)
+
+__all__ = ["DTYPES", "PADDING", "LowRank", "operator", "reference"]

@@ -1,0 +1,83 @@
+"""lora_linear in MindSpore's own operators, over a plain float32 weight."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+from mindcold.ops.lora_linear.reference import LowRank, restored, stored
+
+
+class DenseWeight:
+    """A base weight [out, in] as one float32 Parameter, rounded as its dtype would store it."""
+
+    def __init__(self, name: str, shape: tuple[int, int], dtype: str):
+        self.name, self.shape, self.dtype = name, shape, dtype
+        self._value = np.empty(shape, np.float32)
+        self._parameter: ms.Parameter | None = None
+
+    def put(self, first: int, weight: np.ndarray) -> None:
+        """Store the outputs from `first` on: float32 [n, in]."""
+        self._value[first : first + len(weight)] = restored(*stored(weight, self.dtype))
+
+    def same(self, other: "DenseWeight") -> bool:
+        """Whether two weights are equal."""
+        return np.array_equal(self._value, other._value)
+
+    @property
+    def nbytes(self) -> int:
+        return self._value.nbytes
+
+    def parameter(self) -> ms.Parameter:
+        """The Parameter, made once."""
+        if self._parameter is None:
+            self._parameter = ms.Parameter(ms.Tensor.from_numpy(self._value), name=self.name, requires_grad=False)
+        return self._parameter
+
+    def linear(self, bias: np.ndarray | None, pairs: list[LowRank]) -> nn.Cell:
+        """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
+        return BuiltinLoraLinear(self, bias, pairs)
+
+    def lookup(self) -> nn.Cell:
+        """construct(output numbers int32 [R]) -> those lines of the weight, float32 [R, in]."""
+        return BuiltinLookup(self)
+
+
+class BuiltinLoraLinear(nn.Cell):
+    """x W^T + bias + ((x A^T) * gate) B^T, where the gate keeps the rank columns of a row's own adapter."""
+
+    def __init__(self, weight: DenseWeight, bias: np.ndarray | None, pairs: list[LowRank]):
+        super().__init__(auto_prefix=False)
+        self.weight = weight.parameter()
+        self.has_bias, self.has_lora = bias is not None, bool(pairs)
+        if bias is not None:
+            self.bias = ms.Tensor(bias.astype(np.float32))
+        if pairs:
+            ranks = [len(pair.a) for pair in pairs]
+            b = np.zeros((weight.shape[0], sum(ranks)), np.float32)
+            for pair, start in zip(pairs, np.cumsum([0, *ranks]), strict=False):
+                b[pair.first : pair.first + len(pair.b), start : start + len(pair.a)] = pair.b
+            self.a = ms.Tensor(np.concatenate([pair.a for pair in pairs]).astype(np.float32))
+            self.b = ms.Tensor(b)
+            self.owner = ms.Tensor(np.repeat(np.array([pair.adapter for pair in pairs], np.int32), ranks).reshape(1, -1))
+        self.none = ms.Tensor(np.zeros(1, np.float32))
+        self.matmul = ops.MatMul(transpose_b=True)
+
+    def construct(self, x, adapter, residual):
+        y = self.matmul(x, self.weight)
+        if self.has_lora:
+            gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32)
+            y = y + self.matmul(self.matmul(x, self.a) * gate, self.b)
+        if self.has_bias:
+            y = y + self.bias
+        return y + residual
+
+
+class BuiltinLookup(nn.Cell):
+    """Lines of a weight."""
+
+    def __init__(self, weight: DenseWeight):
+        super().__init__(auto_prefix=False)
+        self.weight, self.gather = weight.parameter(), ops.Gather()
+
+    def construct(self, number):
+        return self.gather(self.weight, number, 0)

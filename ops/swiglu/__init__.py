@@ -1,0 +1,15 @@
+"""swiglu: the gated activation between the two halves of the MLP."""
+
+from mindcold.ops import build, registry
+from mindcold.ops.swiglu.aot import AotSwiGLU
+from mindcold.ops.swiglu.builtin import BuiltinSwiGLU
+from mindcold.ops.swiglu.reference import swiglu as reference
+
+operator = registry.Operator(
+    "swiglu",
+    reference,
+    (
+        registry.Body("aot", AotSwiGLU, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("builtin", BuiltinSwiGLU, lambda: None),
+    ),
+)

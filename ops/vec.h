@@ -1,0 +1,98 @@
+// The widest float vector of this CPU, and what the kernels need of it. Fused multiply-add is always written out, so
+// that the order and the rounding of every addition are the source's, not the optimiser's.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace mindcold {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t Bits __attribute__((vector_size(4 * kLanes)));
+
+inline Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+inline Vec splat(float x) { return x - Vec{}; }
+
+inline Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+  return vfmaq_f32(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+
+// 2 * kLanes bfloat16 as kLanes words: the low halves are one vector, the high halves another.
+inline void load_pairs(const uint16_t* p, Vec* low, Vec* high) {
+  Bits words;
+  std::memcpy(&words, p, sizeof words);
+  *low = reinterpret_cast<Vec>(words << 16);
+  *high = reinterpret_cast<Vec>(words & 0xffff0000u);
+}
+
+inline Vec load_bytes(const int8_t* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__aarch64__)
+  int32_t word;
+  std::memcpy(&word, p, sizeof word);
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(static_cast<uint32_t>(word))))));
+#else
+  return Vec{float(p[0]), float(p[1]), float(p[2]), float(p[3])};
+#endif
+}
+
+// Keeps a value in a register, where the compiler would load it again for every use.
+inline void keep(Vec* v) {
+#if defined(__x86_64__)
+  asm("" : "+x"(*v));
+#endif
+}
+
+// Sum of the lanes, in order.
+inline float sum(Vec v) {
+  float total = v[0];
+  for (int i = 1; i < kLanes; ++i) total += v[i];
+  return total;
+}
+
+// A fixed order of additions, so that a result never depends on what else is computed.
+inline float dot(const float* a, const float* b, int64_t n) {
+  Vec even{}, odd{};
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    even = fma(load(a + i), load(b + i), even);
+    odd = fma(load(a + i + kLanes), load(b + i + kLanes), odd);
+  }
+  float total = sum(even + odd);
+  for (; i < n; ++i) total += a[i] * b[i];
+  return total;
+}
+
+}  // namespace mindcold
