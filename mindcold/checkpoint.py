@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -19,26 +20,27 @@ class SafetensorsFile:
 
     def __init__(self, path: Path, error: type[MindcoldError] = ModelError):
         self.path, self.error = path, error
-        with self._reading():
-            self._file = safe_open(str(path), framework="numpy")
-            self.names = frozenset(self._file.keys())
+        with self._reading() as file:
+            self.names = frozenset(file.keys())
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self) -> Iterator[Any]:
+        """The file, mapped for as long as it is read from: pages that stay mapped count as memory of the process."""
         try:
-            yield
+            with safe_open(str(self.path), framework="numpy") as file:
+                yield file
         except FileNotFoundError:
             raise self.error(f"{self.path}: no such file") from None
         except (SafetensorError, OSError, ValueError) as error:
             raise self.error(f"{self.path}: truncated or not a safetensors file ({error})") from None
 
     def shape(self, name: str) -> tuple[int, ...]:
-        with self._reading():
-            return tuple(self._file.get_slice(name).get_shape())
+        with self._reading() as file:
+            return tuple(file.get_slice(name).get_shape())
 
     def dtype(self, name: str) -> str:
-        with self._reading():
-            return self._file.get_slice(name).get_dtype()
+        with self._reading() as file:
+            return file.get_slice(name).get_dtype()
 
     def tensor(
         self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None
@@ -50,12 +52,12 @@ class SafetensorsFile:
         found = self.shape(name)
         if found != shape:
             raise self.error(f"{self.path}: {name}: shape {list(found)}, but {list(shape)} is expected; {hint}")
-        with self._reading():
-            part = self._file.get_slice(name)
+        with self._reading() as file:
+            part = file.get_slice(name)
             dtype = part.get_dtype()
             if dtype not in _DTYPES:
                 raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
-            value = np.ascontiguousarray(part[first : min(end or shape[0], shape[0])] if shape else self._file.get_tensor(name), dtype=np.float32)
+            value = np.ascontiguousarray(part[first : min(end or shape[0], shape[0])] if shape else file.get_tensor(name), dtype=np.float32)
         if not np.isfinite(value).all():
             raise self.error(f"{self.path}: {name}: holds NaN or infinite values; the file is damaged")
         return value

@@ -46,6 +46,7 @@ class Weights:
             else:
                 tensors = [checkpoint.tensor(f"{part}.weight", self._shapes[part]) for part in parts]
                 weight.put(0, np.concatenate(tensors))
+            weight.freeze()
             self._matrices[name] = weight
         for name, vector in weight_shapes(checkpoint.config).items():
             if name.endswith(".bias"):
@@ -87,6 +88,7 @@ class Weights:
         base = self.matrix(module)
         own = self._make(f"{module}.replaced", value.shape, self.dtype)
         own.put(0, value)
+        own.freeze()
         return None if own.same(base) else own
 
     @property

@@ -17,20 +17,20 @@ STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int8}
 
 
 class PackedWeight:
-    """A base weight [out, in] in panels of 32 outputs, [panels, in, 32]; `put` fills it, its cells compute with it."""
+    """A base weight [out, in] in panels of 32 outputs, [panels, in, 32]: `put` it all, `freeze` it, then make its cells."""
 
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
         count = -(-shape[0] // PANEL)
-        self.panels = np.empty((count, shape[1], PANEL), STORAGE[dtype])
-        self.scale = np.ones(count * PANEL if dtype == "int8" else 1, np.float32)
-        self._parameters: tuple[ms.Parameter, ms.Parameter] | None = None
+        self._panels = np.empty((count, shape[1], PANEL), STORAGE[dtype])
+        self._scale = np.ones(count * PANEL if dtype == "int8" else 1, np.float32)
+        self.nbytes = self._panels.nbytes + self._scale.nbytes
 
     def put(self, first: int, weight: np.ndarray) -> None:
         """Store the outputs from `first` (a multiple of 32) on: float32 [n, in]."""
         value, scale = stored(weight, self.dtype)
         if scale is not None:
-            self.scale[first : first + len(scale)] = scale
+            self._scale[first : first + len(scale)] = scale
         whole = len(value) // PANEL * PANEL
         self._pack(first // PANEL, value[:whole])
         if whole < len(value):  # the last panel is filled up with zeros
@@ -40,7 +40,7 @@ class PackedWeight:
 
     def _pack(self, panel: int, value: np.ndarray) -> None:
         count, inputs = len(value) // PANEL, self.shape[1]
-        target = self.panels[panel : panel + count]
+        target = self._panels[panel : panel + count]
         if self.dtype == "bfloat16":  # 0, 16, 1, 17, ...: two vectors by a shift and a mask
             halves = value.view(np.uint16).reshape(count, 2, PANEL // 2, inputs)
             target.reshape(count, inputs, PANEL // 2, 2)[...] = halves.transpose(0, 3, 2, 1)
@@ -49,17 +49,16 @@ class PackedWeight:
 
     def same(self, other: "PackedWeight") -> bool:
         """Whether two weights of one dtype are equal."""
-        return np.array_equal(self.panels, other.panels) and np.array_equal(self.scale, other.scale)
+        return all(
+            np.array_equal(mine.asnumpy(), its.asnumpy())
+            for mine, its in ((self.panels, other.panels), (self.scale, other.scale))
+        )
 
-    @property
-    def nbytes(self) -> int:
-        return self.panels.nbytes + self.scale.nbytes
-
-    def parameters(self) -> tuple[ms.Parameter, ms.Parameter]:
-        """Panels and scales as Parameters over the same memory."""
-        if self._parameters is None:
-            self._parameters = (constant(self.panels, f"{self.name}.panels"), constant(self.scale, f"{self.name}.scale"))
-        return self._parameters
+    def freeze(self) -> None:
+        """Make the Parameters the graphs share and let go of the arrays: a Parameter always has memory of its own."""
+        self.panels = constant(self._panels, f"{self.name}.panels")
+        self.scale = constant(self._scale, f"{self.name}.scale")
+        del self._panels, self._scale
 
     def linear(self, bias: np.ndarray | None, pairs: list[LowRank]) -> nn.Cell:
         """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
@@ -76,8 +75,8 @@ class AotLoraLinear(nn.Cell):
     def __init__(self, weight: PackedWeight, bias: np.ndarray | None, pairs: list[LowRank]):
         super().__init__(auto_prefix=False)
         outputs, inputs = weight.shape
-        count = len(weight.panels)
-        self.panels, self.scale = weight.parameters()
+        count = weight.panels.shape[0]
+        self.panels, self.scale = weight.panels, weight.scale
         padded = np.zeros(1 if bias is None else count * PANEL, np.float32)
         if bias is not None:
             padded[:outputs] = bias
@@ -115,7 +114,7 @@ class AotLookup(nn.Cell):
     def __init__(self, weight: PackedWeight):
         super().__init__(auto_prefix=False)
         inputs = weight.shape[1]
-        self.panels, self.scale = weight.parameters()
+        self.panels, self.scale = weight.panels, weight.scale
         self.run = ops.Custom(
             f"{build.library(SOURCE)}:lookup",
             out_shape=lambda number, *rest: [number[0], inputs],
@@ -128,7 +127,7 @@ class AotLookup(nn.Cell):
 
 
 def constant(value: np.ndarray, name: str) -> ms.Parameter:
-    """A Parameter that is never trained, over the array's own memory."""
+    """A Parameter that is never trained."""
     return ms.Parameter(ms.Tensor.from_numpy(value), name=name, requires_grad=False)
 
 

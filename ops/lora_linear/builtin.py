@@ -13,7 +13,7 @@ class DenseWeight:
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
         self._value = np.empty(shape, np.float32)
-        self._parameter: ms.Parameter | None = None
+        self.nbytes = self._value.nbytes
 
     def put(self, first: int, weight: np.ndarray) -> None:
         """Store the outputs from `first` on: float32 [n, in]."""
@@ -21,17 +21,12 @@ class DenseWeight:
 
     def same(self, other: "DenseWeight") -> bool:
         """Whether two weights are equal."""
-        return np.array_equal(self._value, other._value)
+        return np.array_equal(self.parameter.asnumpy(), other.parameter.asnumpy())
 
-    @property
-    def nbytes(self) -> int:
-        return self._value.nbytes
-
-    def parameter(self) -> ms.Parameter:
-        """The Parameter, made once."""
-        if self._parameter is None:
-            self._parameter = ms.Parameter(ms.Tensor.from_numpy(self._value), name=self.name, requires_grad=False)
-        return self._parameter
+    def freeze(self) -> None:
+        """Make the Parameter the graphs share and let go of the array."""
+        self.parameter = ms.Parameter(ms.Tensor.from_numpy(self._value), name=self.name, requires_grad=False)
+        del self._value
 
     def linear(self, bias: np.ndarray | None, pairs: list[LowRank]) -> nn.Cell:
         """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
@@ -47,7 +42,7 @@ class BuiltinLoraLinear(nn.Cell):
 
     def __init__(self, weight: DenseWeight, bias: np.ndarray | None, pairs: list[LowRank]):
         super().__init__(auto_prefix=False)
-        self.weight = weight.parameter()
+        self.weight = weight.parameter
         self.has_bias, self.has_lora = bias is not None, bool(pairs)
         if bias is not None:
             self.bias = ms.Tensor(bias.astype(np.float32))
@@ -77,7 +72,7 @@ class BuiltinLookup(nn.Cell):
 
     def __init__(self, weight: DenseWeight):
         super().__init__(auto_prefix=False)
-        self.weight, self.gather = weight.parameter(), ops.Gather()
+        self.weight, self.gather = weight.parameter, ops.Gather()
 
     def construct(self, number):
         return self.gather(self.weight, number, 0)
