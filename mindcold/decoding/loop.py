@@ -34,7 +34,8 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
             deciding = all(len(request.pending) == 1 for request in active)
             rows = decode_rows if deciding else prefill_rows
             plan, heads, taken = _plan(active, rows)
-            scored = engine.run(plan, rows, row_bucket(together), streams > 1)
+            scores = any(request.needs_scores for request in heads)
+            scored = engine.run(plan, rows, row_bucket(together), streams > 1, scores)
             for request, count in taken:
                 request.target_passes += 1
                 request.pending = request.pending[count:]

@@ -60,15 +60,25 @@ class Request:
         elif len(self.token_ids) >= self.budget:
             self.finish("length")
 
+    @property
+    def _waits(self) -> bool:
+        """Whether end-of-text may not come yet."""
+        return len(self.token_ids) < self.options.min_new_tokens and bool(self.eos)
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the next token is chosen here, from the scores, rather than in the graph."""
+        return self.method.sampled or self._waits or self.options.repetition_penalty != 1.0
+
     def choose(self, scored: Scored, head: int) -> tuple[int, float]:
         """Token and log-probability of one head: the graph's own choice, or one made from its scores."""
         options, produced = self.options, len(self.token_ids)
-        waits = produced < options.min_new_tokens and bool(self.eos)
-        if not (self.method.sampled or waits or options.repetition_penalty != 1.0):
+        if not self.needs_scores:
             return int(scored.tokens[head]), float(scored.logprobs[head])
+        assert scored.scores is not None
         scores = scored.scores[head].asnumpy()
         scores = choice.penalise(scores, self.prompt + self.token_ids, options.repetition_penalty)
-        if waits:
+        if self._waits:
             scores = choice.forbid(scores, self.eos)
         if self.method.sampled:
             token = choice.draw(choice.probabilities(scores, options), options.seed, self.index, produced)

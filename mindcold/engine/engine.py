@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -37,8 +37,15 @@ class Scored:
     """Best token, int32 [P]."""
     logprobs: np.ndarray
     """Its log-probability (natural log) under the score, float32 [P]."""
-    scores: ms.Tensor
-    """Masked scores float32 [P, vocab]; leaves the device only if it is asked for."""
+    scores: ms.Tensor | None
+    """Masked scores float32 [P, vocab], if they were asked for."""
+
+
+class GraphKind(NamedTuple):
+    """What tells the compiled steps apart."""
+
+    contrast: bool
+    scores: bool
 
 
 class Engine:
@@ -49,7 +56,7 @@ class Engine:
         self._bank = AdapterBank(weights)
         self._pool: KVPool | None = None
         self._model: CausalLM | None = None
-        self._graphs: dict[str, Callable[..., Any]] = {}
+        self._graphs: dict[GraphKind | None, Callable[..., Any]] = {}
 
     @property
     def adapters(self) -> list[Adapter]:
@@ -98,20 +105,21 @@ class Engine:
         assert slot.length + count <= slot.size
         slot.length += count
 
-    def run(self, plan: StepPlan, rows: int, heads: int, contrast: bool) -> Scored:
+    def run(self, plan: StepPlan, rows: int, heads: int, contrast: bool, scores: bool = False) -> Scored:
         """Run a plan in the graph for `rows` rows and `heads` heads (both are padded sizes).
 
-        With `contrast` the heads may name a second row as the amateur.
+        With `contrast` the heads may name a second row as the amateur. The tokens are chosen in the graph; `scores`
+        come out only on request, since a vocabulary of float32 per head costs more to hand over than to compute.
         """
         pairs, alpha_beta = plan.head_matrix(heads)
-        graph = self._graph("contrast" if contrast else "plain")
-        scores, tokens, logprobs = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
-        return Scored(tokens.asnumpy(), logprobs.asnumpy(), scores)
+        graph = self._graph(GraphKind(contrast, scores))
+        out = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
+        return Scored(out[0].asnumpy(), out[1].asnumpy(), out[2] if scores else None)
 
     def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
         take = np.arange(rows, dtype=np.int32)
-        out = self._graph("logits")(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
+        out = self._graph(None)(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
         return out.asnumpy()[: len(plan.rows)]
 
     def _network(self) -> CausalLM:
@@ -120,11 +128,11 @@ class Engine:
             self._model = CausalLM(self.config, self._weights, self._bank, self._pool.caches, self._backend)
         return self._model
 
-    def _graph(self, kind: str) -> Callable[..., Any]:
-        """The step of a kind ("plain", "contrast" or "logits"), compiled in graph mode once per shape."""
+    def _graph(self, kind: GraphKind | None) -> Callable[..., Any]:
+        """The step of a kind (None for bare logits), compiled in graph mode once per shape."""
         if kind not in self._graphs:
             model = self._network()
-            cell = model if kind == "logits" else ScoreStep(model, kind == "contrast", self._backend)
+            cell = model if kind is None else ScoreStep(model, kind.contrast, kind.scores, self._backend)
             self._graphs[kind] = compiled(cell)
         return self._graphs[kind]
 

@@ -9,14 +9,14 @@ from mindcold.ops import contrastive_score
 class ScoreStep(nn.Cell):
     """One decoding step as one graph.
 
-    construct(rows int32 [6, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> scores float32 [P, vocab],
-    token int32 [P], logprob float32 [P]. With `contrast` the second line of `heads` is the amateur's row; without it
+    construct(rows int32 [6, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> token int32 [P], logprob
+    float32 [P], and with `scores` the scores float32 [P, vocab] they come from. With `contrast` the second line of `heads` is the amateur's row; without it
     the expert's logits serve as both, and only P rows go through the output projection.
     """
 
-    def __init__(self, model: CausalLM, contrast: bool, backend: str = "auto"):
+    def __init__(self, model: CausalLM, contrast: bool, scores: bool, backend: str = "auto"):
         super().__init__(auto_prefix=False)
-        self.model, self.contrast = model, contrast
+        self.model, self.contrast, self.scores = model, contrast, scores
         self.score = contrastive_score.body(backend)
 
     def construct(self, rows, heads, alpha_beta):
@@ -27,4 +27,5 @@ class ScoreStep(nn.Cell):
         else:
             expert = self.model(rows, heads[0])
             amateur = expert
-        return self.score(expert, amateur, alpha_beta)
+        scores, token, logprob = self.score(expert, amateur, alpha_beta)
+        return (token, logprob, scores) if self.scores else (token, logprob)

@@ -8,6 +8,7 @@ from mindspore import nn, ops
 
 from mindcold.ops import build
 from mindcold.ops.lora_linear.reference import LowRank, stored
+from mindcold.ops.memory import use_large_pages
 
 SOURCE = Path(__file__).with_name("kernel.cc")
 PANEL = 32
@@ -59,6 +60,7 @@ class PackedWeight:
         self.panels = constant(self._panels, f"{self.name}.panels")
         self.scale = constant(self._scale, f"{self.name}.scale")
         del self._panels, self._scale
+        use_large_pages(self.panels)
 
     def linear(self, bias: np.ndarray | None, pairs: list[LowRank]) -> nn.Cell:
         """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""

@@ -3,6 +3,26 @@
 
 #include "../exp.h"
 #include "../parallel.h"
+#include "../vec.h"
+
+namespace {
+
+// silu(gate) * up; the sigmoid from the exponential of -|gate|, which can't overflow.
+template <class Float>
+inline Float gated(Float gate, Float up) {
+  const Float e = mindcold::exp_nonpositive(gate > 0 ? -gate : gate);
+  return gate * up * (gate > 0 ? Float{} + 1.0f : e) / (1.0f + e);
+}
+
+void part(const float* gate, const float* up, int64_t count, float* y) {
+  int64_t k = 0;
+  for (; k + mindcold::kLanes <= count; k += mindcold::kLanes) {
+    mindcold::store(y + k, gated(mindcold::load(gate + k), mindcold::load(up + k)));
+  }
+  for (; k < count; ++k) y[k] = gated(gate[k], up[k]);
+}
+
+}  // namespace
 
 extern "C" int swiglu(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
   if (count != 3) return 1;
@@ -10,16 +30,7 @@ extern "C" int swiglu(int count, void** params, int*, int64_t** shapes, const ch
   const auto* adapter = static_cast<const int32_t*>(params[1]);
   auto* y = static_cast<float*>(params[2]);
   const int64_t rows = shapes[0][0], size = shapes[2][1];
-  const auto row = [&](int64_t r) {
-    const float *gate = x + r * 2 * size, *up = gate + size;
-    float* out = y + r * size;
-    for (int64_t k = 0; k < size; ++k) {
-      // sigmoid from the exponential of -|gate|, which can't overflow
-      const float e = mindcold::exp_nonpositive(gate[k] > 0 ? -gate[k] : gate[k]);
-      const float numerator = gate[k] > 0 ? 1.0f : e;
-      out[k] = gate[k] * up[k] * numerator / (1.0f + e);
-    }
-  };
+  const auto row = [&](int64_t r) { part(x + r * 2 * size, x + r * 2 * size + size, size, y + r * size); };
   int64_t real = 0;
   while (real < rows && adapter[real] >= -1) ++real;
   if (real * size < 16384) {  // not worth a second thread

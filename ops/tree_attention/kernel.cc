@@ -7,23 +7,16 @@
 
 #include "../exp.h"
 #include "../parallel.h"
+#include "../vec.h"
 
 namespace {
 
-constexpr int64_t kLanes = 8;
-
-// A fixed order of additions, so that a row's result never depends on the step around it.
-inline float dot(const float* a, const float* b, int64_t n) {
-  float lane[kLanes] = {0};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t j = 0; j < kLanes; ++j) lane[j] += a[i + j] * b[i + j];
-  }
-  float sum = 0;
-  for (; i < n; ++i) sum += a[i] * b[i];
-  for (int64_t j = 0; j < kLanes; ++j) sum += lane[j];
-  return sum;
-}
+using mindcold::fma;
+using mindcold::kLanes;
+using mindcold::load;
+using mindcold::splat;
+using mindcold::store;
+using mindcold::Vec;
 
 struct Step {
   const float *q, *k, *v;
@@ -49,6 +42,38 @@ void visible_cells(const Step& s, int64_t row, std::vector<int32_t>* cells) {
   cells->erase(cells->begin() + committed, cells->begin() + kept);
 }
 
+void softmax(float* w, int64_t n) {
+  float best = w[0], sum = 0;
+  for (int64_t c = 1; c < n; ++c) best = w[c] > best ? w[c] : best;
+  Vec lanes{};
+  int64_t c = 0;
+  for (; c + kLanes <= n; c += kLanes) {
+    const Vec e = mindcold::exp_nonpositive(load(w + c) - best);
+    store(w + c, e);
+    lanes += e;
+  }
+  for (; c < n; ++c) sum += w[c] = mindcold::exp_nonpositive(w[c] - best);
+  const float inverse = 1.0f / (sum + mindcold::sum(lanes));
+  for (c = 0; c < n; ++c) w[c] *= inverse;
+}
+
+// out [groups, D] = weights [groups, n] times the values of the cells, in their order.
+void mix(const Step& s, int64_t kv, const std::vector<int32_t>& cells, const float* weights, int64_t groups,
+         float* out) {
+  const int64_t n = static_cast<int64_t>(cells.size()), size = s.size, stride = s.kv_heads * size;
+  std::memset(out, 0, sizeof(float) * groups * size);
+  for (int64_t c = 0; c < n; ++c) {
+    const float* value = s.v_cache + cells[c] * stride + kv * size;
+    for (int64_t g = 0; g < groups; ++g) {
+      const float w = weights[g * n + c];
+      float* target = out + g * size;
+      int64_t d = 0;
+      for (; d + kLanes <= size; d += kLanes) store(target + d, fma(splat(w), load(value + d), load(target + d)));
+      for (; d < size; ++d) target[d] += w * value[d];
+    }
+  }
+}
+
 // All query heads of one key head, for one row.
 void attend(const Step& s, int64_t row, int64_t kv, const std::vector<int32_t>& cells, std::vector<float>* buffer) {
   const int64_t groups = s.heads / s.kv_heads, n = static_cast<int64_t>(cells.size()), size = s.size;
@@ -60,33 +85,10 @@ void attend(const Step& s, int64_t row, int64_t kv, const std::vector<int32_t>& 
   float* weights = buffer->data();
   for (int64_t c = 0; c < n; ++c) {
     const float* key = s.k_cache + cells[c] * stride + kv * size;
-    for (int64_t g = 0; g < groups; ++g) weights[g * n + c] = dot(q + g * size, key, size) * scale;
+    for (int64_t g = 0; g < groups; ++g) weights[g * n + c] = mindcold::dot(q + g * size, key, size) * scale;
   }
-  for (int64_t g = 0; g < groups; ++g) {
-    float* w = weights + g * n;
-    float best = w[0], lane[kLanes] = {0}, sum = 0;
-    for (int64_t c = 1; c < n; ++c) best = w[c] > best ? w[c] : best;
-    int64_t c = 0;
-    for (; c + kLanes <= n; c += kLanes) {
-      for (int64_t j = 0; j < kLanes; ++j) {
-        w[c + j] = mindcold::exp_nonpositive(w[c + j] - best);
-        lane[j] += w[c + j];
-      }
-    }
-    for (; c < n; ++c) sum += w[c] = mindcold::exp_nonpositive(w[c] - best);
-    for (int64_t j = 0; j < kLanes; ++j) sum += lane[j];
-    const float inverse = 1.0f / sum;
-    for (c = 0; c < n; ++c) w[c] *= inverse;
-  }
-  std::memset(out, 0, sizeof(float) * groups * size);
-  for (int64_t c = 0; c < n; ++c) {
-    const float* value = s.v_cache + cells[c] * stride + kv * size;
-    for (int64_t g = 0; g < groups; ++g) {
-      const float w = weights[g * n + c];
-      float* target = out + g * size;
-      for (int64_t d = 0; d < size; ++d) target[d] += w * value[d];
-    }
-  }
+  for (int64_t g = 0; g < groups; ++g) softmax(weights + g * n, n);
+  mix(s, kv, cells, weights, groups, out);
 }
 
 }  // namespace
@@ -112,20 +114,21 @@ extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, 
     std::memcpy(s.v_cache + s.cell[r] * width, s.v + r * width, sizeof(float) * width);
     keys += s.position[r] + 1;
   }
-  const auto row = [&](int64_t r) {
-    thread_local std::vector<int32_t> cells;
-    thread_local std::vector<float> buffer;
+  const auto head = [&](int64_t i) {
+    static thread_local std::vector<int32_t> cells;
+    static thread_local std::vector<float> buffer;
+    const int64_t r = i / s.kv_heads, kv = i % s.kv_heads, groups = s.heads / s.kv_heads;
     if (s.start[r] < 0) {
-      std::memset(s.out + r * s.heads * s.size, 0, sizeof(float) * s.heads * s.size);
+      std::memset(s.out + (r * s.heads + kv * groups) * s.size, 0, sizeof(float) * groups * s.size);
       return;
     }
     visible_cells(s, r, &cells);
-    for (int64_t kv = 0; kv < s.kv_heads; ++kv) attend(s, r, kv, cells, &buffer);
+    attend(s, r, kv, cells, &buffer);
   };
-  if (keys * s.heads * s.size < 65536) {  // not worth a second thread
-    for (int64_t r = 0; r < s.rows; ++r) row(r);
+  if (keys * s.heads * s.size < 131072) {  // not worth a second thread
+    for (int64_t i = 0; i < s.rows * s.kv_heads; ++i) head(i);
   } else {
-    mindcold::Pool::get().run(s.rows, row);
+    mindcold::Pool::get().run(s.rows * s.kv_heads, head);
   }
   return 0;
 }
