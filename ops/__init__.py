@@ -2,9 +2,8 @@
 
 from mindcold.ops.contrastive_score import operator as contrastive_score
 from mindcold.ops.lora_linear import operator as lora_linear
-from mindcold.ops.rms_norm import operator as rms_norm
 from mindcold.ops.rope import operator as rope
 from mindcold.ops.swiglu import operator as swiglu
 from mindcold.ops.tree_attention import operator as tree_attention
 
-__all__ = ["contrastive_score", "lora_linear", "rms_norm", "rope", "swiglu", "tree_attention"]
+__all__ = ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention"]

@@ -5,10 +5,12 @@ from mindspore import nn, ops
 
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
-from mindcold.model.layers import DecoderLayer, LoraLinear, attention_body, norm
+from mindcold.model.layers import DecoderLayer, LoraLinear, attention_body
 from mindcold.model.rope import RotaryAngles
 from mindcold.model.weights import EMBEDDING, Weights
 from mindcold.ops.lora_linear import PADDING
+
+FINAL_NORM = "model.norm"
 
 
 class Embedding(nn.Cell):
@@ -29,14 +31,16 @@ class Embedding(nn.Cell):
 
 
 class Head(nn.Cell):
-    """Output projection, with the own matrix of adapters that replace it: [L, hidden] -> logits [L, vocab]."""
+    """Final norm and output projection, with the own matrix of adapters that replace it: [L, hidden] -> [L, vocab]."""
 
     def __init__(self, weights: Weights, bank: AdapterBank):
         super().__init__(auto_prefix=False)
         replacing = bank.replacing("lm_head")
-        self.base = LoraLinear("lm_head", weights, bank)
+        self.base = LoraLinear("lm_head", weights, bank, FINAL_NORM)
         self.ids = tuple(replacing)
-        self.own = nn.CellList([table.linear(None, []) for table in replacing.values()], auto_prefix=False)
+        gain, epsilon = weights.vector(f"{FINAL_NORM}.weight"), weights.config.rms_norm_eps
+        own = [table.linear(None, [], gain, epsilon) for table in replacing.values()]
+        self.own = nn.CellList(own, auto_prefix=False)
 
     def construct(self, x, adapter):
         logits = self.base(x, adapter)
@@ -67,7 +71,6 @@ class CausalLM(nn.Cell):
         self.angles = RotaryAngles(config)
         layers = [DecoderLayer(i, config, weights, bank, cache, backend) for i, cache in enumerate(caches)]
         self.layers = nn.CellList(layers, auto_prefix=False)
-        self.norm = norm("model.norm", config, weights, backend)
         self.head = Head(weights, bank)
         # what attention needs of the step's rows, once per window size rather than once per layer
         windows = sorted({config.window(i) for i in range(len(layers))})
@@ -89,4 +92,4 @@ class CausalLM(nn.Cell):
             x = self.layers[i](x, adapter, cos, sin, rows, contexts[self.context_of[i]])
         wanted = ops.maximum(take, 0)
         adapter = ops.where(take < 0, self.padding, self.gather(adapter, wanted, 0))
-        return self.head(self.norm(self.gather(x, wanted, 0), adapter), adapter)
+        return self.head(self.gather(x, wanted, 0), adapter)

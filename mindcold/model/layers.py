@@ -5,15 +5,23 @@ from mindspore import nn
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
 from mindcold.model.weights import Weights
-from mindcold.ops import rms_norm, rope, swiglu, tree_attention
+from mindcold.ops import rope, swiglu, tree_attention
 
 
 class LoraLinear(nn.Cell):
-    """One linear layer of the graph with what the adapters add to it: x [R, in], adapter int32 [R] -> [R, out]."""
+    """One linear layer of the graph with what the adapters add to it: x [R, in], adapter int32 [R] -> [R, out].
 
-    def __init__(self, name: str, weights: Weights, bank: AdapterBank):
+    With the name of a norm, x goes through that RMSNorm first.
+    """
+
+    def __init__(self, name: str, weights: Weights, bank: AdapterBank, norm: str | None = None):
         super().__init__(auto_prefix=False)
-        self.linear = weights.matrix(name).linear(weights.bias(name), bank.pairs(name))
+        self.linear = weights.matrix(name).linear(
+            weights.vector(f"{name}.bias"),
+            bank.pairs(name),
+            None if norm is None else weights.vector(f"{norm}.weight"),
+            weights.config.rms_norm_eps,
+        )
 
     def construct(self, x, adapter):
         return self.linear(x, adapter, self.linear.none)
@@ -27,7 +35,7 @@ class ResidualLinear(LoraLinear):
 
 
 class Attention(nn.Cell):
-    """Self-attention of the step's rows over their sequences, new keys and values appended in place."""
+    """x + self-attention of the normed rows over their sequences, new keys and values appended in place."""
 
     def __init__(
         self, layer: int, config: ModelConfig, weights: Weights, bank: AdapterBank, cache: tuple, backend: str
@@ -35,24 +43,24 @@ class Attention(nn.Cell):
         super().__init__(auto_prefix=False)
         name = f"model.layers.{layer}.self_attn"
         self.width = config.num_attention_heads * config.head_dim
-        self.qkv_proj = LoraLinear(f"{name}.qkv_proj", weights, bank)
+        self.qkv_proj = LoraLinear(f"{name}.qkv_proj", weights, bank, f"model.layers.{layer}.input_layernorm")
         self.o_proj = ResidualLinear(f"{name}.o_proj", weights, bank)
         self.rope = rope.body(
             backend,
             num_heads=config.num_attention_heads,
             num_kv_heads=config.num_key_value_heads,
             head_dim=config.head_dim,
-            q_norm=weights.get(f"{name}.q_norm.weight"),
-            k_norm=weights.get(f"{name}.k_norm.weight"),
+            q_norm=weights.vector(f"{name}.q_norm.weight"),
+            k_norm=weights.vector(f"{name}.k_norm.weight"),
             epsilon=config.rms_norm_eps,
         )
         self.k_cache, self.v_cache = cache
         self.attend = attention_body(config, layer, backend)
 
-    def construct(self, x, residual, adapter, cos, sin, rows, context):
+    def construct(self, x, adapter, cos, sin, rows, context):
         q, k, v = self.rope(self.qkv_proj(x, adapter), cos, sin, adapter)
         y = self.attend(q, k, v, self.k_cache, self.v_cache, rows, context)
-        return self.o_proj(y.reshape(-1, self.width), adapter, residual)
+        return self.o_proj(y.reshape(-1, self.width), adapter, x)
 
 
 def attention_body(config: ModelConfig, layer: int, backend: str) -> nn.Cell:
@@ -66,38 +74,31 @@ def attention_body(config: ModelConfig, layer: int, backend: str) -> nn.Cell:
     )
 
 
-def norm(name: str, config: ModelConfig, weights: Weights, backend: str) -> nn.Cell:
-    """The RMSNorm whose weight has this name."""
-    return rms_norm.body(backend, weight=weights[f"{name}.weight"], epsilon=config.rms_norm_eps)
-
-
 class MLP(nn.Cell):
-    """residual + down(silu(gate(x)) * up(x))."""
+    """x + down(silu(gate(h)) * up(h)), where h is x after the norm."""
 
     def __init__(self, layer: int, weights: Weights, bank: AdapterBank, backend: str):
         super().__init__(auto_prefix=False)
         name = f"model.layers.{layer}.mlp"
-        self.gate_up_proj = LoraLinear(f"{name}.gate_up_proj", weights, bank)
+        self.gate_up_proj = LoraLinear(
+            f"{name}.gate_up_proj", weights, bank, f"model.layers.{layer}.post_attention_layernorm"
+        )
         self.swiglu = swiglu.body(backend)
         self.down_proj = ResidualLinear(f"{name}.down_proj", weights, bank)
 
-    def construct(self, x, residual, adapter):
-        return self.down_proj(self.swiglu(self.gate_up_proj(x, adapter), adapter), adapter, residual)
+    def construct(self, x, adapter):
+        return self.down_proj(self.swiglu(self.gate_up_proj(x, adapter), adapter), adapter, x)
 
 
 class DecoderLayer(nn.Cell):
-    """Pre-norm attention and MLP, each added to the residual: x [R, hidden] -> [R, hidden]."""
+    """Pre-norm attention and MLP, each with its residual: x [R, hidden] -> [R, hidden]."""
 
     def __init__(
         self, layer: int, config: ModelConfig, weights: Weights, bank: AdapterBank, cache: tuple, backend: str
     ):
         super().__init__(auto_prefix=False)
-        name = f"model.layers.{layer}"
-        self.input_norm = norm(f"{name}.input_layernorm", config, weights, backend)
         self.attention = Attention(layer, config, weights, bank, cache, backend)
-        self.post_norm = norm(f"{name}.post_attention_layernorm", config, weights, backend)
         self.mlp = MLP(layer, weights, bank, backend)
 
     def construct(self, x, adapter, cos, sin, rows, context):
-        x = self.attention(self.input_norm(x, adapter), x, adapter, cos, sin, rows, context)
-        return self.mlp(self.post_norm(x, adapter), x, adapter)
+        return self.mlp(self.attention(x, adapter, cos, sin, rows, context), adapter)

@@ -1,8 +1,7 @@
-"""The base weights: linear layers as lora_linear keeps them, fused where they share an input, the rest as Parameters."""
+"""The base weights: linear layers as lora_linear keeps them, fused where they share an input, the rest as arrays."""
 
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 
 from mindcold.adapter import linear_shapes
@@ -34,8 +33,7 @@ class Weights:
         self._make = lora_linear.choose(backend).make
         self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
         self._matrices: dict[str, Any] = {}
-        self._parameters: dict[str, ms.Parameter] = {}
-        self._biases: dict[str, np.ndarray] = {}
+        self._vectors: dict[str, np.ndarray] = {}
         for name in self._layer_names():
             parts = members(name)
             weight = self._make(name, (sum(self._shapes[part][0] for part in parts), self._shapes[parts[0]][1]), dtype)
@@ -49,35 +47,27 @@ class Weights:
             weight.freeze()
             self._matrices[name] = weight
         for name, vector in weight_shapes(checkpoint.config).items():
-            if name.endswith(".bias"):
-                self._biases[name.removesuffix(".bias")] = checkpoint.tensor(name, vector)
-            elif len(vector) == 1:
-                self._parameters[name] = parameter(checkpoint.tensor(name, vector), name)
+            if len(vector) == 1:
+                self._vectors[name] = checkpoint.tensor(name, vector)
 
     def _layer_names(self) -> list[str]:
         blocks = [*FUSED, "self_attn.o_proj", "mlp.down_proj"]
         layers = [f"model.layers.{i}.{block}" for i in range(self.config.num_hidden_layers) for block in blocks]
         return [EMBEDDING, *layers, *([] if self.config.tie_word_embeddings else ["lm_head"])]
 
-    def __getitem__(self, name: str) -> ms.Parameter:
-        """A vector of the checkpoint (norm weights), float32."""
-        return self._parameters[name]
-
-    def get(self, name: str) -> ms.Parameter | None:
-        return self._parameters.get(name)
-
     def matrix(self, name: str) -> Any:
         """A linear layer (fused ones by their fused name), the embedding or the output projection."""
         return self._matrices[EMBEDDING if name == "lm_head" and self.config.tie_word_embeddings else name]
 
-    def bias(self, name: str) -> np.ndarray | None:
-        """The bias of a linear layer, float32 [out], or None."""
-        parts = members(name)
-        if not any(part in self._biases for part in parts):
+    def vector(self, name: str) -> np.ndarray | None:
+        """A norm weight or the bias of a (fused) linear layer, float32, or None where the architecture has none."""
+        if not name.endswith(".bias"):
+            return self._vectors.get(name)
+        parts = members(name.removesuffix(".bias"))
+        if not any(f"{part}.bias" in self._vectors for part in parts):
             return None
-        return np.concatenate(
-            [self._biases.get(part, np.zeros(self._shapes[part][0], np.float32)) for part in parts], dtype=np.float32
-        )
+        none = [np.zeros(self.outputs(part), np.float32) for part in parts]
+        return np.concatenate([self._vectors.get(f"{part}.bias", zeros) for part, zeros in zip(parts, none, strict=True)])
 
     def outputs(self, part: str) -> int:
         """Outputs of a linear layer of the checkpoint."""
@@ -103,11 +93,6 @@ def members(name: str) -> tuple[str, ...]:
         if name.endswith(fused):
             return tuple(name.removesuffix(fused) + part for part in parts)
     return (name,)
-
-
-def parameter(value: np.ndarray, name: str) -> ms.Parameter:
-    """A Parameter that is never trained, over the array's own memory where it can be shared."""
-    return ms.Parameter(ms.Tensor.from_numpy(np.ascontiguousarray(value)), name=name, requires_grad=False)
 
 
 def scalar_count(config: ModelConfig) -> int:

@@ -10,7 +10,7 @@ from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.model.rope import inverse_frequencies
 from mindcold.model.weights import has_bias, weight_shapes
-from mindcold.ops.rms_norm.builtin import BuiltinRMSNorm as RMSNorm
+from mindcold.ops.rms_norm import RMSNorm
 
 IGNORED = -100
 """Label of positions that do not count in the loss."""

@@ -73,16 +73,17 @@ extern "C" int contrastive_score(int count, void** params, int*, int64_t** shape
   auto* token = static_cast<int32_t*>(params[4]);
   auto* logprob = static_cast<float*>(params[5]);
   const int64_t rows = shapes[0][0], n = shapes[0][1];
+  int64_t real = 0;
+  for (int64_t r = 0; r < rows; ++r) real += alpha_beta[2 * r] >= 0;  // the rest is padding
   const auto row = [&](int64_t r) {
+    if (alpha_beta[2 * r] < 0) return;
     score_row(expert + r * n, base + r * n, alpha_beta[2 * r], alpha_beta[2 * r + 1], n, scores + r * n, token + r,
               logprob + r);
   };
-  int64_t real = 0;
-  while (real < rows && alpha_beta[2 * real] >= 0) ++real;  // the rest is padding
   if (real * n < 65536) {  // not worth a second thread
-    for (int64_t r = 0; r < real; ++r) row(r);
+    for (int64_t r = 0; r < rows; ++r) row(r);
   } else {
-    mindcold::Pool::get().run(real, row);
+    mindcold::Pool::get().run(rows, row);
   }
   return 0;
 }

@@ -9,7 +9,7 @@ def contrastive_score(
     """Masked contrastive scores, the chosen token and its log-probability (CoLD, arXiv 2505.14620; O'Brien & Lewis).
 
     expert, base float32 [P, V]; alpha_beta float32 [P, 2], a row's alpha in [0, 1] and beta >= 0, or a
-    negative alpha for padding, which comes last and whose outputs are unspecified. Returns scores
+    negative alpha for padding, whose outputs are unspecified. Returns scores
     float32 [P, V], token int32 [P], logprob float32 [P] (natural log). All arithmetic in float32, unfused:
 
     * a token stays if expert >= max(expert) + log(alpha); alpha = 0 keeps all;

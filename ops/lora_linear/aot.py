@@ -62,9 +62,15 @@ class PackedWeight:
         del self._panels, self._scale
         use_large_pages(self.panels)
 
-    def linear(self, bias: np.ndarray | None, pairs: list[LowRank]) -> nn.Cell:
+    def linear(
+        self,
+        bias: np.ndarray | None,
+        pairs: list[LowRank],
+        norm: np.ndarray | None = None,
+        epsilon: float = 1e-6,
+    ) -> nn.Cell:
         """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
-        return AotLoraLinear(self, bias, pairs)
+        return AotLoraLinear(self, bias, pairs, norm, epsilon)
 
     def lookup(self) -> nn.Cell:
         """construct(output numbers int32 [R]) -> those lines of the weight, float32 [R, in]."""
@@ -72,20 +78,28 @@ class PackedWeight:
 
 
 class AotLoraLinear(nn.Cell):
-    """See reference.py; a low-rank part is read only for the rows that have one."""
+    """See reference.py. Few and large operands, since the runtime looks at each of them at every step."""
 
-    def __init__(self, weight: PackedWeight, bias: np.ndarray | None, pairs: list[LowRank]):
+    def __init__(
+        self,
+        weight: PackedWeight,
+        bias: np.ndarray | None,
+        pairs: list[LowRank],
+        norm: np.ndarray | None,
+        epsilon: float,
+    ):
         super().__init__(auto_prefix=False)
         outputs, inputs = weight.shape
         count = weight.panels.shape[0]
         self.panels, self.scale = weight.panels, weight.scale
-        padded = np.zeros(1 if bias is None else count * PANEL, np.float32)
+        padded = np.zeros(0 if bias is None else count * PANEL, np.float32)
         if bias is not None:
             padded[:outputs] = bias
-        self.bias = constant(padded, f"{weight.name}.bias")
-        a, owner, b, b_start, b_rank = pack_pairs(pairs, count, inputs)
-        self.a, self.b = constant(a, f"{weight.name}.lora_A"), constant(b, f"{weight.name}.lora_B")
-        self.owner, self.b_start, self.b_rank = ms.Tensor(owner), ms.Tensor(b_start), ms.Tensor(b_rank)
+        gain = np.zeros(0, np.float32) if norm is None else norm
+        low_rank, index = pack_pairs(pairs, count, inputs)
+        self.vectors = ms.Tensor(np.concatenate([np.array([epsilon], np.float32), gain, padded], dtype=np.float32))
+        self.index = ms.Tensor(np.concatenate([np.array([len(gain), len(padded)], np.int32), index], dtype=np.int32))
+        self.low_rank = constant(low_rank, f"{weight.name}.lora") if pairs else ms.Tensor(low_rank)
         self.none = ms.Tensor(np.zeros(1, np.float32))
         self.run = ops.Custom(
             f"{build.library(SOURCE)}:lora_linear",
@@ -95,19 +109,7 @@ class AotLoraLinear(nn.Cell):
         )
 
     def construct(self, x, adapter, residual):
-        return self.run(
-            x,
-            self.panels,
-            self.scale,
-            self.bias,
-            self.a,
-            self.owner,
-            self.b,
-            self.b_start,
-            self.b_rank,
-            adapter,
-            residual,
-        )
+        return self.run(x, self.panels, self.scale, self.vectors, self.low_rank, self.index, adapter, residual)
 
 
 class AotLookup(nn.Cell):
@@ -133,20 +135,17 @@ def constant(value: np.ndarray, name: str) -> ms.Parameter:
     return ms.Parameter(ms.Tensor.from_numpy(value), name=name, requires_grad=False)
 
 
-def pack_pairs(pairs: list[LowRank], panels: int, inputs: int) -> tuple[np.ndarray, ...]:
-    """All pairs as kernel.cc wants them.
+def pack_pairs(pairs: list[LowRank], panels: int, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs as kernel.cc wants them: float32 [T * in + E * 32] and int32 [2 + T + panels + 1 + E].
 
-    a float32 [T, in] and owner int32 [T] (the adapter of each rank column); per panel the entries b_start[p] ..
-    b_start[p + 1] - 1, each a line of b float32 [E, 32] with its rank column in b_rank int32 [E].
+    T rank columns: their lines of A, one after the other, and the adapter each belongs to. E entries, by panel: the part
+    of a column of B that lies in the panel, and the number of its rank column. The integers are T, E, the owners, where
+    the entries of each panel start, the rank columns of the entries.
     """
-    if not pairs:
-        a, owner = np.zeros((1, 1), np.float32), np.array([-3], np.int32)
-        return a, owner, np.zeros((1, PANEL), np.float32), np.zeros(panels + 1, np.int32), np.zeros(1, np.int32)
     ranks = [len(pair.a) for pair in pairs]
     starts = np.cumsum([0, *ranks])
-    a = np.ascontiguousarray(np.concatenate([pair.a for pair in pairs]), np.float32)
     owner = np.repeat(np.array([pair.adapter for pair in pairs], np.int32), ranks)
-    lines: list[np.ndarray] = []
+    lines = [np.asarray(pair.a, np.float32).ravel() for pair in pairs]
     numbers: list[int] = []
     b_start = np.zeros(panels + 1, np.int32)
     for panel in range(panels):
@@ -156,7 +155,9 @@ def pack_pairs(pairs: list[LowRank], panels: int, inputs: int) -> tuple[np.ndarr
             if left < right:
                 block = np.zeros((pair.b.shape[1], PANEL), np.float32)
                 block[:, left - low : right - low] = pair.b[left - pair.first : right - pair.first].T
-                lines.append(block)
+                lines.append(block.ravel())
                 numbers += range(start, start + len(block))
         b_start[panel + 1] = len(numbers)
-    return a, owner, np.concatenate(lines), b_start, np.array(numbers, np.int32)
+    counts = np.array([len(owner), len(numbers)], np.int32)
+    index = np.concatenate([counts, owner, b_start, np.array(numbers, np.int32)], dtype=np.int32)
+    return (np.concatenate(lines) if lines else np.zeros(1, np.float32)), index

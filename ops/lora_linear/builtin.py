@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from mindcold.ops.lora_linear.reference import LowRank, restored, stored
+from mindcold.ops.rms_norm import RMSNorm
 
 
 class DenseWeight:
@@ -28,9 +29,15 @@ class DenseWeight:
         self.parameter = ms.Parameter(ms.Tensor.from_numpy(self._value), name=self.name, requires_grad=False)
         del self._value
 
-    def linear(self, bias: np.ndarray | None, pairs: list[LowRank]) -> nn.Cell:
+    def linear(
+        self,
+        bias: np.ndarray | None,
+        pairs: list[LowRank],
+        norm: np.ndarray | None = None,
+        epsilon: float = 1e-6,
+    ) -> nn.Cell:
         """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
-        return BuiltinLoraLinear(self, bias, pairs)
+        return BuiltinLoraLinear(self, bias, pairs, norm, epsilon)
 
     def lookup(self) -> nn.Cell:
         """construct(output numbers int32 [R]) -> those lines of the weight, float32 [R, in]."""
@@ -40,8 +47,16 @@ class DenseWeight:
 class BuiltinLoraLinear(nn.Cell):
     """x W^T + bias + ((x A^T) * gate) B^T, where the gate keeps the rank columns of a row's own adapter."""
 
-    def __init__(self, weight: DenseWeight, bias: np.ndarray | None, pairs: list[LowRank]):
+    def __init__(
+        self,
+        weight: DenseWeight,
+        bias: np.ndarray | None,
+        pairs: list[LowRank],
+        norm: np.ndarray | None,
+        epsilon: float,
+    ):
         super().__init__(auto_prefix=False)
+        self.norm = nn.Identity() if norm is None else RMSNorm(ms.Tensor(norm), epsilon)
         self.weight = weight.parameter
         self.has_bias, self.has_lora = bias is not None, bool(pairs)
         if bias is not None:
@@ -58,6 +73,7 @@ class BuiltinLoraLinear(nn.Cell):
         self.matmul = ops.MatMul(transpose_b=True)
 
     def construct(self, x, adapter, residual):
+        x = self.norm(x)
         y = self.matmul(x, self.weight)
         if self.has_lora:
             gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32)

@@ -1,12 +1,12 @@
 // lora_linear on CPU. The contract is reference.py; aot.py packs the operands:
 //   x float32 [R, K]; weight uint16 (bfloat16), int8 or float32 [P, K, 32], panels of 32 outputs, those of bfloat16 in
-//   the order 0, 16, 1, 17, ...; scale and bias float32 [P * 32] or [1] for none; a float32 [T, K]; owner int32 [T];
-//   b float32 [E, 32]; b_start int32 [P + 1]; b_rank int32 [E]; adapter int32 [R];
-//   residual float32 [R, N] or [1] for none; output y float32 [R, N].
-// Every y[r, n] is one chain of fused multiply-adds over k, in order, then scale, low-rank part, bias and residual: the same
-// bits
-// whatever rows are beside it.
+//   the order 0, 16, 1, 17, ...; scale float32 [P * 32] or [1] for none; vectors float32: epsilon, norm [K] if any, bias
+//   [P * 32] if any; low_rank float32: A [T, K], B [E, 32]; index int32: lengths of norm and bias, T, E, owner [T],
+//   b_start [P + 1], b_rank [E]; adapter int32 [R]; residual float32 [R, N] or [1] for none; output y float32 [R, N].
+// Every y[r, n] is one chain of fused multiply-adds over k, in order, then scale, low-rank part, bias and residual: the
+// same bits whatever rows are beside it.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -48,7 +48,7 @@ inline void stripe(Unpacked p, int, Vec* w) { w[0] = load(p.data), w[1] = load(p
 
 struct Task {
   const float *x, *scale, *bias, *b, *residual;
-  const int32_t *owner, *b_start, *b_rank, *adapter;
+  const int32_t *owner, *b_start, *b_rank, *adapter, *place;  // place: row of y and of adapter, for each row of x
   const float* low;  // [R, T], null where no row has a low-rank part
   float* y;
   int64_t rows, inputs, outputs, panels, ranks;
@@ -65,7 +65,7 @@ void finish(const Task& t, int64_t r, int64_t panel, float* sums) {
   }
   if (t.low) {
     for (int32_t e = t.b_start[panel]; e < t.b_start[panel + 1]; ++e) {
-      if (t.owner[t.b_rank[e]] != t.adapter[r]) continue;
+      if (t.owner[t.b_rank[e]] != t.adapter[t.place[r]]) continue;
       const Vec low = splat(t.low[r * t.ranks + t.b_rank[e]]);
       for (int i = 0; i < kVecs; ++i) y[i] = fma(low, load(t.b + e * kPanel + i * kLanes), y[i]);
     }
@@ -73,8 +73,8 @@ void finish(const Task& t, int64_t r, int64_t panel, float* sums) {
   if (t.biased) {
     for (int i = 0; i < kVecs; ++i) y[i] += load(t.bias + first + i * kLanes);
   }
-  float* target = t.y + r * t.outputs + first;
-  const float* before = t.residual + r * t.outputs + first;
+  float* target = t.y + t.place[r] * t.outputs + first;
+  const float* before = t.residual + t.place[r] * t.outputs + first;
   if (width == kPanel) {
     for (int i = 0; i < kVecs; ++i) store(target + i * kLanes, t.added ? y[i] + load(before + i * kLanes) : y[i]);
   } else {
@@ -224,11 +224,27 @@ void product(const Task& t, const Weight* weight) {
   }
 }
 
+// The rows that are not padding, one after the other, and put through RMSNorm if there is one.
+void gather(Task* t, const std::vector<int32_t>& place, const float* norm, float epsilon, std::vector<float>* rows) {
+  rows->resize(t->rows * t->inputs);
+  for (int64_t r = 0; r < t->rows; ++r) {
+    const float* x = t->x + place[r] * t->inputs;
+    float* y = rows->data() + r * t->inputs;
+    if (!norm) {
+      std::memcpy(y, x, sizeof(float) * t->inputs);
+      continue;
+    }
+    const float scale = 1.0f / std::sqrt(mindcold::dot(x, x, t->inputs) / static_cast<float>(t->inputs) + epsilon);
+    for (int64_t k = 0; k < t->inputs; ++k) y[k] = x[k] * scale * norm[k];
+  }
+  t->x = rows->data();
+}
+
 // x A^T of every row and rank column that belong together; false where none does.
 bool low_rank(const Task& t, const float* a, std::vector<float>* low) {
   const auto has = [&](int64_t j) {
     for (int64_t r = 0; r < t.rows; ++r) {
-      if (t.adapter[r] == t.owner[j]) return true;
+      if (t.adapter[t.place[r]] == t.owner[j]) return true;
     }
     return false;
   };
@@ -244,7 +260,8 @@ bool low_rank(const Task& t, const float* a, std::vector<float>* low) {
     for (int64_t w = group * kGroup; w < std::min(count, (group + 1) * kGroup); ++w) {
       const int64_t j = wanted[w];
       for (int64_t r = 0; r < t.rows; ++r) {
-        if (t.adapter[r] == t.owner[j]) (*low)[r * t.ranks + j] = mindcold::dot(t.x + r * t.inputs, a + j * t.inputs, t.inputs);
+        if (t.adapter[t.place[r]] != t.owner[j]) continue;
+        (*low)[r * t.ranks + j] = mindcold::dot(t.x + r * t.inputs, a + j * t.inputs, t.inputs);
       }
     }
   };
@@ -293,23 +310,31 @@ extern "C" int lookup(int count, void** params, int*, int64_t** shapes, const ch
 }
 
 extern "C" int lora_linear(int count, void** params, int* ndims, int64_t** shapes, const char** dtypes, void*, void*) {
-  if (count != 12) return 1;
+  if (count != 9) return 1;
   Task t{};
   t.x = static_cast<const float*>(params[0]);
+  t.inputs = shapes[0][1], t.panels = shapes[1][0], t.outputs = shapes[8][1];
   t.scale = static_cast<const float*>(params[2]), t.scaled = shapes[2][0] > 1;
-  t.bias = static_cast<const float*>(params[3]), t.biased = shapes[3][0] > 1;
+  const auto* index = static_cast<const int32_t*>(params[5]);
+  const int64_t norm_size = index[0], bias_size = index[1];
+  t.ranks = index[2];
+  t.owner = index + 4, t.b_start = t.owner + t.ranks, t.b_rank = t.b_start + t.panels + 1;
+  const auto* vectors = static_cast<const float*>(params[3]);
+  t.bias = vectors + 1 + norm_size, t.biased = bias_size > 0;
   const auto* a = static_cast<const float*>(params[4]);
-  t.owner = static_cast<const int32_t*>(params[5]);
-  t.b = static_cast<const float*>(params[6]);
-  t.b_start = static_cast<const int32_t*>(params[7]);
-  t.b_rank = static_cast<const int32_t*>(params[8]);
-  t.adapter = static_cast<const int32_t*>(params[9]);
-  t.residual = static_cast<const float*>(params[10]), t.added = ndims[10] == 2;
-  t.y = static_cast<float*>(params[11]);
-  t.inputs = shapes[0][1], t.panels = shapes[1][0], t.outputs = shapes[11][1], t.ranks = shapes[5][0];
-  while (t.rows < shapes[0][0] && t.adapter[t.rows] >= -1) ++t.rows;  // the rest is padding
+  t.b = a + t.ranks * t.inputs;
+  t.adapter = static_cast<const int32_t*>(params[6]);
+  t.residual = static_cast<const float*>(params[7]), t.added = ndims[7] == 2;
+  t.y = static_cast<float*>(params[8]);
+  std::vector<int32_t> place;
+  for (int32_t r = 0; r < shapes[0][0]; ++r) {
+    if (t.adapter[r] >= -1) place.push_back(r);
+  }
+  t.rows = static_cast<int64_t>(place.size()), t.place = place.data();
   if (t.rows == 0) return 0;
-  std::vector<float> low;
+  std::vector<float> rows, low;
+  const bool dense = place.back() + 1 == t.rows;
+  if (norm_size > 0 || !dense) gather(&t, place, norm_size > 0 ? vectors + 1 : nullptr, vectors[0], &rows);
   if (low_rank(t, a, &low)) t.low = low.data();
   with_type(params[1], dtypes[1], [&](const auto* weight) { product(t, weight); });
   return 0;

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindcold.ops.rms_norm import rms_norm
+
 PADDING = -2
-"""Adapter id of rows that belong to no sequence; they come last, and what is computed for them is unspecified."""
+"""Adapter id of rows that belong to no sequence: nothing is computed for them, their outputs are unspecified."""
 
 DTYPES = ("float32", "bfloat16", "int8")
 """How the base weight may be stored; activations and sums are float32 in all of them."""
@@ -30,14 +32,19 @@ def lora_linear(
     pairs: list[LowRank],
     adapter: np.ndarray,
     residual: np.ndarray | None = None,
+    norm: np.ndarray | None = None,
+    epsilon: float = 1e-6,
 ) -> np.ndarray:
     """residual + x W^T + bias + the low-rank part of each row's own adapter: the batched gather of multi-LoRA serving.
 
     x float32 [R, in], weight float32 [out, in] (what its stored form stands for), bias float32 [out], adapter int32
-    [R] (-1 for the base, below that padding), residual float32 [R, out]; returns float32 [R, out], zeros for padding.
+    [R] (-1 for the base, below that padding), residual float32 [R, out], norm float32 [in]: with it x is first put
+    through RMSNorm. Returns float32 [R, out]; padding rows are unspecified (zeros here).
     The base weight is read once for all rows. A row's result does not depend on the rows beside it.
     (CoLD, arXiv 2505.14620, section on the serving kernel.)
     """
+    if norm is not None:
+        x = rms_norm(x, norm, epsilon)
     y = x @ weight.T
     for pair in pairs:
         mine = adapter == pair.adapter

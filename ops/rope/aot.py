@@ -19,14 +19,15 @@ class AotRope(nn.Cell):
         num_heads: int,
         num_kv_heads: int,
         head_dim: int,
-        q_norm: ms.Parameter | None = None,
-        k_norm: ms.Parameter | None = None,
+        q_norm: np.ndarray | None = None,
+        k_norm: np.ndarray | None = None,
         epsilon: float = 1e-6,
     ):
         super().__init__(auto_prefix=False)
-        none = ms.Tensor(np.zeros(1, np.float32))
-        self.q_norm, self.k_norm = none if q_norm is None else q_norm, none if k_norm is None else k_norm
-        self.epsilon = ms.Tensor(np.array([epsilon], np.float32))
+        norms = [np.array([epsilon], np.float32)]
+        if q_norm is not None and k_norm is not None:
+            norms += [q_norm, k_norm]
+        self.norms = ms.Tensor(np.concatenate(norms, dtype=np.float32))
         self.run = ops.Custom(
             f"{build.library(SOURCE)}:rope",
             out_shape=lambda qkv, *rest: (
@@ -39,4 +40,4 @@ class AotRope(nn.Cell):
         )
 
     def construct(self, qkv, cos, sin, adapter):
-        return self.run(qkv, cos, sin, adapter, self.q_norm, self.k_norm, self.epsilon)
+        return self.run(qkv, cos, sin, adapter, self.norms)

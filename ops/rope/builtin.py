@@ -1,9 +1,9 @@
 """rope in MindSpore's own operators."""
 
-import mindspore as ms
-from mindspore import nn, ops
+import numpy as np
+from mindspore import Tensor, nn, ops
 
-from mindcold.ops.rms_norm.builtin import BuiltinRMSNorm
+from mindcold.ops.rms_norm import RMSNorm
 
 
 class BuiltinRope(nn.Cell):
@@ -14,15 +14,14 @@ class BuiltinRope(nn.Cell):
         num_heads: int,
         num_kv_heads: int,
         head_dim: int,
-        q_norm: ms.Parameter | None = None,
-        k_norm: ms.Parameter | None = None,
+        q_norm: np.ndarray | None = None,
+        k_norm: np.ndarray | None = None,
         epsilon: float = 1e-6,
     ):
         super().__init__(auto_prefix=False)
         self.heads, self.kv_heads, self.size = num_heads, num_kv_heads, head_dim
-        self.q_norm = nn.Identity() if q_norm is None else BuiltinRMSNorm(q_norm, epsilon)
-        self.k_norm = nn.Identity() if k_norm is None else BuiltinRMSNorm(k_norm, epsilon)
-        self.normed = q_norm is not None
+        self.q_norm = nn.Identity() if q_norm is None else RMSNorm(Tensor(q_norm), epsilon)
+        self.k_norm = nn.Identity() if k_norm is None else RMSNorm(Tensor(k_norm), epsilon)
         self.concat = ops.Concat(axis=-1)
 
     def rotate(self, x, cos, sin):
@@ -34,7 +33,6 @@ class BuiltinRope(nn.Cell):
         heads = qkv.reshape(-1, self.heads + 2 * self.kv_heads, self.size)
         end = self.heads + self.kv_heads
         q, k, v = heads[:, : self.heads], heads[:, self.heads : end], heads[:, end:]
-        if self.normed:
-            q, k = self.q_norm(q, adapter), self.k_norm(k, adapter)
+        q, k = self.q_norm(q), self.k_norm(k)
         cos, sin = cos.reshape(-1, 1, self.size // 2), sin.reshape(-1, 1, self.size // 2)
         return self.rotate(q, cos, sin), self.rotate(k, cos, sin), v

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindcold.ops.rms_norm.reference import rms_norm
+from mindcold.ops.rms_norm import rms_norm
 
 
 def rope(
@@ -29,8 +29,7 @@ def rope(
     parts = [heads[:, :num_heads], heads[:, num_heads : num_heads + num_kv_heads]]
     for i, norm in enumerate((q_norm, k_norm)):
         if norm is not None:
-            flat = np.ascontiguousarray(parts[i]).reshape(-1, size)
-            parts[i] = rms_norm(flat, norm, np.zeros(len(flat), np.int32), epsilon).reshape(parts[i].shape)
+            parts[i] = rms_norm(parts[i], norm, epsilon)
         first, second = parts[i][..., : size // 2], parts[i][..., size // 2 :]
         c, s = cos[:, None], sin[:, None]
         parts[i] = np.concatenate((first * c - second * s, second * c + first * s), -1)

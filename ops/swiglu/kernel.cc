@@ -1,4 +1,5 @@
 // swiglu on CPU: x [R, 2 K], adapter int32 [R] -> y [R, K]. The contract is reference.py.
+#include <algorithm>
 #include <cstdint>
 
 #include "../exp.h"
@@ -30,13 +31,13 @@ extern "C" int swiglu(int count, void** params, int*, int64_t** shapes, const ch
   const auto* adapter = static_cast<const int32_t*>(params[1]);
   auto* y = static_cast<float*>(params[2]);
   const int64_t rows = shapes[0][0], size = shapes[2][1];
-  const auto row = [&](int64_t r) { part(x + r * 2 * size, x + r * 2 * size + size, size, y + r * size); };
-  int64_t real = 0;
-  while (real < rows && adapter[real] >= -1) ++real;
-  if (real * size < 16384) {  // not worth a second thread
-    for (int64_t r = 0; r < real; ++r) row(r);
+  const auto row = [&](int64_t r) {
+    if (adapter[r] >= -1) part(x + r * 2 * size, x + r * 2 * size + size, size, y + r * size);
+  };
+  if (std::count_if(adapter, adapter + rows, [](int32_t id) { return id >= -1; }) * size < 16384) {
+    for (int64_t r = 0; r < rows; ++r) row(r);  // not worth a second thread
   } else {
-    mindcold::Pool::get().run(real, row);
+    mindcold::Pool::get().run(rows, row);
   }
   return 0;
 }
