@@ -57,7 +57,9 @@ class SafetensorsFile:
             dtype = part.get_dtype()
             if dtype not in _DTYPES:
                 raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
-            value = np.ascontiguousarray(part[first : min(end or shape[0], shape[0])] if shape else file.get_tensor(name), dtype=np.float32)
+            value = np.ascontiguousarray(
+                part[first : min(end or shape[0], shape[0])] if shape else file.get_tensor(name), dtype=np.float32
+            )
         if not np.isfinite(value).all():
             raise self.error(f"{self.path}: {name}: holds NaN or infinite values; the file is damaged")
         return value
@@ -107,9 +109,9 @@ class Checkpoint:
 
     @property
     def stored_dtype(self) -> str:
-        """The type most matrices are stored in, as safetensors names it ("F32", "F16", "BF16")."""
-        kinds = [file.dtype(name) for name, file in self._home.items() if len(file.shape(name)) == 2]
-        return max(sorted(set(kinds)), key=kinds.count, default="F32")
+        """The one type all matrices are stored in, as safetensors names it ("F32", "F16", "BF16"), else "mixed"."""
+        kinds = {file.dtype(name) for name, file in self._home.items() if len(file.shape(name)) == 2}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
 
     def __contains__(self, name: str) -> bool:
         return name in self._home

@@ -46,8 +46,8 @@ def load(
 ) -> "LLM":
     """Load a HuggingFace model folder (or a model of the zoo) and, if given, a PEFT adapter folder for it.
 
-    `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16 for
-    a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
+    `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16
+    for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
     `backend` picks the body of the operators ("auto", "aot", "builtin"), `max_batch` how many prompts of one call run
     together. Raises ModelError, AdapterError, TokenizerError or RequestError in one line naming the file and the field.
     """

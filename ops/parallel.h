@@ -52,7 +52,7 @@ class Pool {
     work();
     for (int spins = 0; done_.load(std::memory_order_acquire) < count;) {
       relax();
-      if (++spins > 20000) std::this_thread::yield();
+      if (++spins > 500) std::this_thread::yield();
     }
     owner_.unlock();
   }
@@ -90,6 +90,7 @@ class Pool {
           relax();
           found = open(ticket_.load(std::memory_order_acquire));
         }
+        if (!found) std::this_thread::yield();  // the threads of the runtime may be waiting for this core
       }
       if (found) continue;
       std::unique_lock<std::mutex> lock(mutex_);

@@ -31,7 +31,7 @@ def test_every_float_dtype_becomes_float32(tmp_path, dtype):
     folder = write_model(tmp_path)
     expected = load_file(folder / "model.safetensors")[NORM].astype(dtype).astype(np.float32)
     rewrite(folder, lambda t: t.update({name: value.astype(dtype) for name, value in t.items()}))
-    np.testing.assert_array_equal(open_weights(folder)[NORM].asnumpy(), expected)
+    np.testing.assert_array_equal(open_weights(folder).vector(NORM), expected)
 
 
 def test_shards_are_found_through_the_index(tmp_path):
@@ -44,16 +44,31 @@ def test_shards_are_found_through_the_index(tmp_path):
         save_file({name: tensors[name] for name in part}, folder / f"model-{i}.safetensors")
         index |= dict.fromkeys(part, f"model-{i}.safetensors")
     write_json(folder / "model.safetensors.index.json", {"weight_map": index})
-    weights = open_weights(folder)
+    checkpoint = Checkpoint(folder, ModelConfig.from_folder(folder))
     for name in names:
-        np.testing.assert_array_equal(weights[name].asnumpy(), tensors[name])
+        np.testing.assert_array_equal(checkpoint.tensor(name, tensors[name].shape), tensors[name])
+        np.testing.assert_array_equal(checkpoint.rows(name, tensors[name].shape, 3, 9), tensors[name][3:9])
+    open_weights(folder)
+
+
+def test_the_stored_type_is_named_only_if_all_matrices_have_it(tmp_path):
+    folder = write_model(tmp_path)
+
+    def stored():
+        return Checkpoint(folder, ModelConfig.from_folder(folder)).stored_dtype
+
+    assert stored() == "F32"
+    matrices = [name for name, value in load_file(folder / "model.safetensors").items() if value.ndim == 2]
+    rewrite(folder, lambda t: t.update({name: t[name].astype(ml_dtypes.bfloat16) for name in matrices}))
+    assert stored() == "BF16"
+    rewrite(folder, lambda t: t.update({matrices[0]: t[matrices[0]].astype(np.float32)}))
+    assert stored() == "mixed"
 
 
 def test_tied_embeddings_need_no_lm_head(tmp_path):
     folder = write_model(tmp_path, tie_word_embeddings=True)
     weights = open_weights(folder)
-    assert weights.get("lm_head.weight") is None
-    assert weights.lm_head is weights["model.embed_tokens.weight"]
+    assert weights.matrix("lm_head") is weights.matrix("model.embed_tokens")
 
 
 def damage_truncate(folder):

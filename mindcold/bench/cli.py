@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new-tokens", type=int, default=128, help="tokens per generation (default 128)")
     parser.add_argument("--batch", type=int, default=1, help="prompts decoded together (default 1)")
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds, methods in turn (default 9)")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)")
+    parser.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)"
+    )
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -60,7 +60,7 @@ class RandomModel:
 
 
 def write_random_model(name: str, folder: Path, seed: int = 0) -> RandomModel:
-    """Write a model of this shape in bfloat16 and an adapter of rank 16 on its seven linear layers (peft's initial A)."""
+    """Write a model of this shape in bfloat16, and an adapter of rank 16 on its seven linear layers."""
     if name not in SHAPES:
         raise RequestError(f"shape: {name!r} is not one of {', '.join(SHAPES)}")
     raw = SHAPES[name] | {"hidden_act": "silu", "torch_dtype": "bfloat16", "eos_token_id": None}
@@ -82,7 +82,9 @@ def write_random_model(name: str, folder: Path, seed: int = 0) -> RandomModel:
         if module != "lm_head":
             bound = in_size**-0.5
             pairs[f"{PREFIX}{module}.lora_A.weight"] = rng.uniform(-bound, bound, (RANK, in_size)).astype(np.float32)
-            pairs[f"{PREFIX}{module}.lora_B.weight"] = rng.standard_normal((out_size, RANK), np.float32) * np.float32(0.01)
+            pairs[f"{PREFIX}{module}.lora_B.weight"] = rng.standard_normal((out_size, RANK), np.float32) * np.float32(
+                0.01
+            )
     save_file(pairs, adapter / "adapter_model.safetensors", {"format": "pt"})
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     setting = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": targets, "task_type": "CAUSAL_LM"}

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="seed of the draw (default 0)")
     parser.add_argument("--eos-token-id", help="end-of-text id or ids, comma-separated; -1 for none")
     parser.add_argument("--stop-string", action="append", dest="stop_strings", help="end after this text; repeatable")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)")
+    parser.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)"
+    )
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -23,7 +23,8 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
     engine.reserve(engine.used_cells + sum(sizes[:together]))
     decode_rows = row_bucket(together * streams)
     longest = sum(sorted((len(request.prompt) * streams for request in requests), reverse=True)[:together])
-    prefill_rows = max(decode_rows, row_bucket(min(requests[0].options.prefill_chunk, longest)))
+    chunk = max(requests[0].options.prefill_chunk, together * streams)
+    prefill_rows = max(decode_rows, row_bucket(min(chunk, longest)))
     waiting, active = deque(requests), list[Request]()
     try:
         while waiting or active:
@@ -33,7 +34,7 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
                 active.append(waiting.popleft())
             deciding = all(len(request.pending) == 1 for request in active)
             rows = decode_rows if deciding else prefill_rows
-            plan, heads, taken = _plan(active, rows)
+            plan, heads, taken = _plan(active, min(rows, chunk))
             scores = any(request.needs_scores for request in heads)
             scored = engine.run(plan, rows, row_bucket(together), streams > 1, scores)
             for request, count in taken:

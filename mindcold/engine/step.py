@@ -9,9 +9,9 @@ from mindcold.ops import contrastive_score
 class ScoreStep(nn.Cell):
     """One decoding step as one graph.
 
-    construct(rows int32 [6, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> token int32 [P], logprob
-    float32 [P], and with `scores` the scores float32 [P, vocab] they come from. With `contrast` the second line of `heads` is the amateur's row; without it
-    the expert's logits serve as both, and only P rows go through the output projection.
+    construct(rows int32 [6, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> token int32 [P], logprob float32 [P],
+    and with `scores` the scores float32 [P, vocab] they come from. With `contrast` the second line of `heads` is the
+    amateur's row; without it the expert's logits serve as both, and only P rows go through the output projection.
     """
 
     def __init__(self, model: CausalLM, contrast: bool, scores: bool, backend: str = "auto"):
@@ -21,11 +21,8 @@ class ScoreStep(nn.Cell):
 
     def construct(self, rows, heads, alpha_beta):
         if self.contrast:
-            logits = self.model(rows, heads.reshape(-1))
-            count = alpha_beta.shape[0]
-            expert, amateur = logits[:count], logits[count:]
+            scores, token, logprob = self.score.stacked(self.model(rows, heads.reshape(-1)), alpha_beta)
         else:
-            expert = self.model(rows, heads[0])
-            amateur = expert
-        scores, token, logprob = self.score(expert, amateur, alpha_beta)
+            logits = self.model(rows, heads[0])
+            scores, token, logprob = self.score(logits, logits, alpha_beta)
         return (token, logprob, scores) if self.scores else (token, logprob)

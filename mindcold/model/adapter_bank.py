@@ -23,7 +23,7 @@ class AdapterBank:
         self.adapters.append(adapter)
         number = len(self.adapters) - 1
         for module, value in adapter.replaced.items():
-            own = self._weights.like(module, value)
+            own = self._weights.replacement(module, value)
             if own is not None:
                 self._replaced.setdefault(module, {})[number] = own
         return number

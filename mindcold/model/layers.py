@@ -11,7 +11,7 @@ from mindcold.ops import rope, swiglu, tree_attention
 class LoraLinear(nn.Cell):
     """One linear layer of the graph with what the adapters add to it: x [R, in], adapter int32 [R] -> [R, out].
 
-    With the name of a norm, x goes through that RMSNorm first.
+    With the name of a norm, x goes through that RMSNorm first; `residual` [R, out] is added to the result.
     """
 
     def __init__(self, name: str, weights: Weights, bank: AdapterBank, norm: str | None = None):
@@ -23,15 +23,8 @@ class LoraLinear(nn.Cell):
             weights.config.rms_norm_eps,
         )
 
-    def construct(self, x, adapter):
-        return self.linear(x, adapter, self.linear.none)
-
-
-class ResidualLinear(LoraLinear):
-    """The same, added to `residual` [R, out]."""
-
-    def construct(self, x, adapter, residual):
-        return self.linear(x, adapter, residual)
+    def construct(self, x, adapter, residual=None):
+        return self.linear(x, adapter, self.linear.none if residual is None else residual)
 
 
 class Attention(nn.Cell):
@@ -44,7 +37,7 @@ class Attention(nn.Cell):
         name = f"model.layers.{layer}.self_attn"
         self.width = config.num_attention_heads * config.head_dim
         self.qkv_proj = LoraLinear(f"{name}.qkv_proj", weights, bank, f"model.layers.{layer}.input_layernorm")
-        self.o_proj = ResidualLinear(f"{name}.o_proj", weights, bank)
+        self.o_proj = LoraLinear(f"{name}.o_proj", weights, bank)
         self.rope = rope.body(
             backend,
             num_heads=config.num_attention_heads,
@@ -84,7 +77,7 @@ class MLP(nn.Cell):
             f"{name}.gate_up_proj", weights, bank, f"model.layers.{layer}.post_attention_layernorm"
         )
         self.swiglu = swiglu.body(backend)
-        self.down_proj = ResidualLinear(f"{name}.down_proj", weights, bank)
+        self.down_proj = LoraLinear(f"{name}.down_proj", weights, bank)
 
     def construct(self, x, adapter):
         return self.down_proj(self.swiglu(self.gate_up_proj(x, adapter), adapter), adapter, x)

@@ -8,6 +8,7 @@ from mindcold.adapter import linear_shapes
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.ops import lora_linear
+from mindcold.ops.lora_linear.reference import restored, stored
 
 EMBEDDING = "model.embed_tokens"
 
@@ -67,19 +68,26 @@ class Weights:
         if not any(f"{part}.bias" in self._vectors for part in parts):
             return None
         none = [np.zeros(self.outputs(part), np.float32) for part in parts]
-        return np.concatenate([self._vectors.get(f"{part}.bias", zeros) for part, zeros in zip(parts, none, strict=True)])
+        return np.concatenate(
+            [self._vectors.get(f"{part}.bias", zeros) for part, zeros in zip(parts, none, strict=True)]
+        )
 
     def outputs(self, part: str) -> int:
         """Outputs of a linear layer of the checkpoint."""
         return self._shapes[part][0]
 
-    def like(self, module: str, value: np.ndarray) -> Any | None:
-        """A float32 matrix kept as `module` is, to take its place; None if it is the same as the base's."""
-        base = self.matrix(module)
-        own = self._make(f"{module}.replaced", value.shape, self.dtype)
-        own.put(0, value)
-        own.freeze()
-        return None if own.same(base) else own
+    def replacement(self, module: str, value: np.ndarray) -> Any | None:
+        """A float32 matrix to take the place of `module`, never rounded; None if the base's is the same."""
+        if self._packed(module, value, self.dtype).same(self.matrix(module)):
+            return None
+        exact = np.array_equal(restored(*stored(value, "bfloat16")), value)
+        return self._packed(module, value, "bfloat16" if exact else "float32")
+
+    def _packed(self, module: str, value: np.ndarray, dtype: str) -> Any:
+        weight = self._make(f"{module}.replacement", value.shape, dtype)
+        weight.put(0, value)
+        weight.freeze()
+        return weight
 
     @property
     def nbytes(self) -> int:

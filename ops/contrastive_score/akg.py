@@ -5,8 +5,10 @@ part: the vector length is pinned (else reductions over the last axis come out w
 row is doubled (its reduction loop would run in parallel with itself). The intrinsics are those allowed on Ascend.
 """
 
-from mindspore import nn, ops
+from mindspore import ops
 from mindspore.ops import kernel
+
+from mindcold.ops.contrastive_score.body import ContrastiveScore
 
 # The names below belong to the hybrid language and are bound when a kernel is parsed or run.
 # ruff: noqa: F821
@@ -102,7 +104,7 @@ def why_not() -> str | None:
     return registry.on_cpu() or build.why_not()  # AKG links its kernels with g++
 
 
-class AkgContrastiveScore(nn.Cell):
+class AkgContrastiveScore(ContrastiveScore):
     """See reference.py; exp is approximate to 1e-4 relative, so logprob is within 1e-4 of the contract."""
 
     def __init__(self) -> None:

@@ -2,10 +2,12 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import ops
+
+from mindcold.ops.contrastive_score.body import ContrastiveScore
 
 
-class BuiltinContrastiveScore(nn.Cell):
+class BuiltinContrastiveScore(ContrastiveScore):
     """See reference.py."""
 
     def __init__(self) -> None:

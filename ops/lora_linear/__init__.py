@@ -3,7 +3,7 @@
 from mindcold.ops import build, registry
 from mindcold.ops.lora_linear.aot import PackedWeight
 from mindcold.ops.lora_linear.builtin import DenseWeight
-from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank
+from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, stored
 from mindcold.ops.lora_linear.reference import lora_linear as reference
 
 operator = registry.Operator(
@@ -15,4 +15,4 @@ operator = registry.Operator(
     ),
 )
 
-__all__ = ["DTYPES", "PADDING", "LowRank", "operator", "reference"]
+__all__ = ["DTYPES", "PADDING", "LowRank", "operator", "reference", "restored", "stored"]

@@ -18,7 +18,7 @@ STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int8}
 
 
 class PackedWeight:
-    """A base weight [out, in] in panels of 32 outputs, [panels, in, 32]: `put` it all, `freeze` it, then make its cells."""
+    """A base weight [out, in] in panels of 32 outputs, [panels, in, 32]: `put` it all, `freeze` it, then make cells."""
 
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
@@ -69,7 +69,7 @@ class PackedWeight:
         norm: np.ndarray | None = None,
         epsilon: float = 1e-6,
     ) -> nn.Cell:
-        """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
+        """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]."""
         return AotLoraLinear(self, bias, pairs, norm, epsilon)
 
     def lookup(self) -> nn.Cell:
@@ -138,9 +138,9 @@ def constant(value: np.ndarray, name: str) -> ms.Parameter:
 def pack_pairs(pairs: list[LowRank], panels: int, inputs: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs as kernel.cc wants them: float32 [T * in + E * 32] and int32 [2 + T + panels + 1 + E].
 
-    T rank columns: their lines of A, one after the other, and the adapter each belongs to. E entries, by panel: the part
-    of a column of B that lies in the panel, and the number of its rank column. The integers are T, E, the owners, where
-    the entries of each panel start, the rank columns of the entries.
+    T rank columns: their lines of A, one after the other, and the adapter each belongs to. E entries, by panel: the
+    part of a column of B that lies in the panel, and the number of its rank column. The integers are T, E, the owners,
+    where the entries of each panel start, the rank columns of the entries.
     """
     ranks = [len(pair.a) for pair in pairs]
     starts = np.cumsum([0, *ranks])

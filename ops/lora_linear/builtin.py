@@ -36,7 +36,7 @@ class DenseWeight:
         norm: np.ndarray | None = None,
         epsilon: float = 1e-6,
     ) -> nn.Cell:
-        """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]; see reference.py."""
+        """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]."""
         return BuiltinLoraLinear(self, bias, pairs, norm, epsilon)
 
     def lookup(self) -> nn.Cell:
@@ -68,7 +68,9 @@ class BuiltinLoraLinear(nn.Cell):
                 b[pair.first : pair.first + len(pair.b), start : start + len(pair.a)] = pair.b
             self.a = ms.Tensor(np.concatenate([pair.a for pair in pairs]).astype(np.float32))
             self.b = ms.Tensor(b)
-            self.owner = ms.Tensor(np.repeat(np.array([pair.adapter for pair in pairs], np.int32), ranks).reshape(1, -1))
+            self.owner = ms.Tensor(
+                np.repeat(np.array([pair.adapter for pair in pairs], np.int32), ranks).reshape(1, -1)
+            )
         self.none = ms.Tensor(np.zeros(1, np.float32))
         self.matmul = ops.MatMul(transpose_b=True)
 

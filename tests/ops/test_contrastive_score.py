@@ -95,6 +95,21 @@ def test_shapes(backend, rows, vocab):
         check(run(body, expert, base, alpha_beta), expert, base, alpha_beta, exact=backend == "aot")
 
 
+@pytest.mark.parametrize("backend", BODIES)
+def test_experts_and_amateurs_in_one_tensor_and_padding_anywhere(backend):
+    expert, base, alpha_beta = random_case(5, 20011)
+    body, real = body_of(backend), [0, 2, 4]
+    alpha_beta[[1, 3]] = (-1, 0)
+    expert[[1, 3]] = base[1] = np.nan
+
+    def step(logits, alpha_beta):
+        return body.stacked(logits, alpha_beta)
+
+    out = ms.jit(step)(ms.Tensor(np.concatenate([expert, base])), ms.Tensor(alpha_beta))
+    out = [item.asnumpy()[real] for item in out]
+    check(out, expert[real], base[real], alpha_beta[real], exact=backend == "aot")
+
+
 @functools.cache
 def body_of(backend):
     return contrastive_score.body(backend)
@@ -153,8 +168,12 @@ def run_ctypes(expert, base, alpha_beta):
     out = [np.zeros((rows, vocab), np.float32), np.zeros(rows, np.int32), np.zeros(rows, np.float32)]
     arrays_ = [np.ascontiguousarray(item, np.float32) for item in (expert, base, alpha_beta)] + out
     params = (ctypes.c_void_p * 6)(*[item.ctypes.data for item in arrays_])
-    shape = (ctypes.c_int64 * 2)(rows, vocab)
-    shapes = (ctypes.POINTER(ctypes.c_int64) * 6)(*[shape] * 6)
+    dims = (
+        [(ctypes.c_int64 * 2)(rows, vocab)] * 2
+        + [(ctypes.c_int64 * 2)(rows, 2)]
+        + [(ctypes.c_int64 * 2)(rows, vocab)] * 3
+    )
+    shapes = (ctypes.POINTER(ctypes.c_int64) * 6)(*dims)
     kernel = ctypes.CDLL(str(build.library(SOURCE))).contrastive_score
     assert kernel(6, params, None, shapes, None, None, None) == 0
     return out

@@ -12,7 +12,7 @@ from mindcold.ops.contrastive_score.aot import SOURCE
 
 
 def test_names_and_lookup():
-    assert registry.names() == ["contrastive_score", "tree_attention"]
+    assert registry.names() == ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention"]
     assert registry.get("contrastive_score") is contrastive_score
     with pytest.raises(OperatorError, match="'softmax' is not one of contrastive_score"):
         registry.get("softmax")
@@ -44,7 +44,8 @@ def fresh_cache(tmp_path, monkeypatch):
 
 def copy_source(folder, change=""):
     (folder / "op").mkdir(exist_ok=True)
-    (folder / "exp.h").write_bytes((SOURCE.parent.parent / "exp.h").read_bytes())
+    for header in SOURCE.parent.parent.glob("*.h"):
+        (folder / header.name).write_bytes(header.read_bytes())
     source = folder / "op" / "kernel.cc"
     source.write_text(SOURCE.read_text() + change)
     return source

@@ -156,6 +156,8 @@ def make_adapter(model_folder: Path, settings: dict[str, Any], seed: int, folder
                 value.copy_(torch.randn_like(value) * 0.25)
             elif "modules_to_save" in key:
                 value.add_(torch.randn_like(value) * 0.15)
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = model_folder.name  # no path of the machine that made it
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
 

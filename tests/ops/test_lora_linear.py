@@ -1,0 +1,165 @@
+"""lora_linear: every body against the contract over a grid, and the promises the engine builds on."""
+
+import ctypes
+
+import mindspore as ms
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindcold.ops import build, lora_linear
+from mindcold.ops.lora_linear.aot import SOURCE, pack_pairs
+from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, stored
+from mindcold.ops.lora_linear.reference import lora_linear as reference
+
+BODIES = ("aot", "builtin")
+
+
+def weight_of(backend, dtype, value, block=32):
+    """A weight filled in blocks, and the float32 matrix it stands for."""
+    weight = lora_linear.choose(backend).make("w", value.shape, dtype)
+    for first in range(0, len(value), block):
+        weight.put(first, value[first : first + block])
+    weight.freeze()
+    return weight, restored(*stored(value, dtype))
+
+
+def run(cell, x, adapter, residual=None):
+    def step(x, adapter, residual):
+        return cell(x, adapter, residual)
+
+    residual = cell.none if residual is None else ms.Tensor(residual)
+    return ms.jit(step)(ms.Tensor(x), ms.Tensor(adapter), residual).asnumpy()
+
+
+def some_pairs(rng, outputs, inputs, ranks):
+    """Pairs of several adapters, some on a part of the outputs only."""
+    pairs = []
+    for number, rank in enumerate(ranks):
+        if rank:
+            first = int(rng.integers(0, max(1, outputs // 2)))
+            count = int(rng.integers(1, outputs - first + 1))
+            a = rng.standard_normal((rank, inputs)).astype(np.float32)
+            pairs.append(LowRank(number, first, a, rng.standard_normal((count, rank)).astype(np.float32)))
+    return pairs
+
+
+def close(out, expected, inputs):
+    scale = float(np.abs(expected).max(initial=1.0))
+    np.testing.assert_allclose(out, expected, rtol=0, atol=3e-6 * scale * np.sqrt(inputs))
+
+
+@pytest.mark.parametrize("backend", BODIES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("outputs", "inputs"), [(1, 1), (33, 7), (96, 64), (70, 131), (300, 515)])
+def test_grid(backend, dtype, outputs, inputs):
+    rng = np.random.default_rng(outputs)
+    value = rng.standard_normal((outputs, inputs)).astype(np.float32)
+    weight, matrix = weight_of(backend, dtype, value)
+    bias = rng.standard_normal(outputs).astype(np.float32)
+    norm = rng.uniform(0.5, 2, inputs).astype(np.float32)
+    pairs = some_pairs(rng, outputs, inputs, (0, 1, 64, 5))
+    plain, full = weight.linear(None, []), weight.linear(bias, pairs, norm, 1e-5)
+    for rows in (1, 2, 3, 4, 7, 13, 25, 64):
+        x = rng.standard_normal((rows, inputs)).astype(np.float32)
+        adapter = rng.integers(-2, 4, rows).astype(np.int32)
+        real = adapter > PADDING
+        residual = rng.standard_normal((rows, outputs)).astype(np.float32)
+        expected = reference(x, matrix, bias, pairs, adapter, residual, norm, 1e-5)
+        for _ in range(2):
+            close(run(full, x, adapter, residual)[real], expected[real], inputs)
+        close(run(plain, x, adapter)[real], reference(x, matrix, None, [], adapter)[real], inputs)
+
+
+@pytest.mark.parametrize("backend", BODIES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lookup_gives_lines_of_the_weight(backend, dtype):
+    value = np.random.default_rng(0).standard_normal((77, 19)).astype(np.float32)
+    weight, matrix = weight_of(backend, dtype, value)
+    cell, number = weight.lookup(), np.array([76, 0, 31, 32, 5], np.int32)
+
+    def step(number):
+        return cell(number)
+
+    np.testing.assert_array_equal(ms.jit(step)(ms.Tensor(number)).asnumpy(), matrix[number])
+
+
+def test_a_weight_stored_in_bfloat16_loses_nothing():
+    """What a bfloat16 checkpoint gives is bit for bit what it gives as float32."""
+    rng = np.random.default_rng(1)
+    value = restored(*stored(rng.standard_normal((64, 96)).astype(np.float32), "bfloat16"))
+    x, adapter = rng.standard_normal((5, 96)).astype(np.float32), np.full(5, -1, np.int32)
+    outs = [run(weight_of("aot", dtype, value)[0].linear(None, []), x, adapter) for dtype in ("float32", "bfloat16")]
+    np.testing.assert_array_equal(*outs)
+
+
+def test_int8_is_within_half_a_step_of_each_output():
+    value = np.random.default_rng(2).standard_normal((40, 50)).astype(np.float32)
+    value[3] = 0
+    step = np.abs(value).max(axis=1, keepdims=True) / 127
+    assert (np.abs(restored(*stored(value, "int8")) - value) <= step / 2 * 1.0001).all()
+
+
+@pytest.mark.parametrize("backend", BODIES)
+def test_equal_weights_are_found_equal(backend):
+    value = np.random.default_rng(3).standard_normal((40, 50)).astype(np.float32)
+    other = value.copy()
+    other[39, 49] += 1
+    first, same, different = (weight_of(backend, "float32", item)[0] for item in (value, value, other))
+    assert first.same(same) and not first.same(different)
+
+
+class Kernel:
+    """The C++ body called without MindSpore, on one weight."""
+
+    def __init__(self, value, pairs):
+        weight, _ = weight_of("aot", "bfloat16", value)
+        self.panels, self.scale = weight.panels.asnumpy(), weight.scale.asnumpy()
+        self.low_rank, index = pack_pairs(pairs, len(self.panels), value.shape[1])
+        self.index = np.concatenate([np.zeros(2, np.int32), index])
+        self.outputs = len(value)
+        self.function = ctypes.CDLL(str(build.library(SOURCE))).lora_linear
+
+    def __call__(self, x, adapter):
+        y = np.full((len(x), self.outputs), np.nan, np.float32)
+        none = np.zeros(1, np.float32)
+        operands = [x, self.panels, self.scale, none, self.low_rank, self.index, adapter, none, y]
+        params = (ctypes.c_void_p * 9)(*[item.ctypes.data for item in operands])
+        dims = (ctypes.c_int * 9)(*[item.ndim for item in operands])
+        shapes = [(ctypes.c_int64 * item.ndim)(*item.shape) for item in operands]
+        shapes = (ctypes.POINTER(ctypes.c_int64) * 9)(*[ctypes.cast(s, ctypes.POINTER(ctypes.c_int64)) for s in shapes])
+        dtypes = (ctypes.c_char_p * 9)(*[str(item.dtype).encode() for item in operands])
+        assert self.function(9, params, dims, shapes, dtypes, None, None) == 0
+        return y
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_the_bits_of_a_row_do_not_depend_on_the_rows_beside_it(data):
+    """What makes drafting, batching and chunking lossless: any rows, in any company, padding anywhere."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    outputs, inputs = data.draw(st.integers(1, 100)), data.draw(st.integers(1, 600))
+    pairs = some_pairs(rng, outputs, inputs, (2, 9))
+    kernel = Kernel(rng.standard_normal((outputs, inputs)).astype(np.float32), pairs)
+    rows = data.draw(st.integers(1, 40))
+    x, adapter = rng.standard_normal((rows, inputs)).astype(np.float32), rng.integers(-2, 3, rows).astype(np.int32)
+    together = kernel(x, adapter)
+    for r in range(rows):
+        if adapter[r] > PADDING:
+            alone = kernel(np.ascontiguousarray(x[r : r + 1]), adapter[r : r + 1])
+            np.testing.assert_array_equal(alone[0], together[r])
+        else:
+            assert np.isnan(together[r]).all()  # left alone
+
+
+def test_calls_from_two_threads_do_not_disturb_each_other():
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(5)
+    kernel = Kernel(rng.standard_normal((2048, 256)).astype(np.float32), [])
+    x, adapter = rng.standard_normal((4, 256)).astype(np.float32), np.full(4, -1, np.int32)
+    expected = kernel(x, adapter)
+    with ThreadPoolExecutor(3) as threads:
+        for out in threads.map(lambda _: kernel(x, adapter), range(300)):
+            np.testing.assert_array_equal(out, expected)
