@@ -1,25 +1,42 @@
-"""`mindcold bench`: the methods' time per token on one model, as a table or JSON."""
+"""`mindcold bench`: steps, methods, prefill and batches of a model, beside the machine's memory and other programs."""
 
 import argparse
 import json
 import os
+import platform
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mindcold.errors import RequestError
+
+ROWS = (1, 2, 4, 8, 16, 32)
+BATCHES = (1, 4, 16)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags."""
     parser.add_argument("--model", default="tiny-base", help="model folder or zoo name (default tiny-base)")
-    parser.add_argument("--adapter", default="tiny-steps", help="adapter folder or zoo name (default tiny-steps)")
+    parser.add_argument("--adapter", help="adapter folder or zoo name (default tiny-steps, for tiny-base)")
+    parser.add_argument("--shape", help="random weights of this shape instead: qwen2.5-0.5b or llama3.2-1b")
+    parser.add_argument("--dtype", default="auto", help="comma-separated: auto, float32, bfloat16, int8")
     parser.add_argument("--prompt-tokens", type=int, default=64, help="length of the random prompt (default 64)")
-    parser.add_argument("--new-tokens", type=int, default=128, help="tokens per generation (default 128)")
+    parser.add_argument("--new-tokens", type=int, default=32, help="tokens per generation (default 32)")
+    parser.add_argument("--prefill-tokens", type=int, default=0, help="also measure a prompt of this length")
     parser.add_argument("--batch", type=int, default=1, help="prompts decoded together (default 1)")
-    parser.add_argument("--rounds", type=int, default=9, help="measured rounds, methods in turn (default 9)")
-    parser.add_argument(
-        "--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)"
-    )
+    parser.add_argument("--batches", action="store_true", help="also measure batches of 1, 4 and 16")
+    parser.add_argument("--steps", action="store_true", help="also measure steps of 1 to 32 rows and the memory")
+    parser.add_argument("--rounds", type=int, default=9, help="measured rounds, tasks in turn (default 9)")
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
+    parser.add_argument(
+        "--peer", metavar="PYTHON", help="interpreter with torch, transformers and peft to measure beside"
+    )
+    parser.add_argument("--peer-dtype", default="float32,bfloat16", help="dtypes of the peer (default both)")
+    parser.add_argument(
+        "--llama", metavar="PYTHON", help="interpreter with llama-cpp-python and gguf to measure beside"
+    )
+    parser.add_argument("--output", type=Path, help="folder for bench.json and bench.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -30,23 +47,96 @@ def run(args: argparse.Namespace) -> int:
             raise RequestError(f"--{name.replace('_', '-')}: a positive number is expected")
     if args.new_tokens < 2:
         raise RequestError("--new-tokens: at least 2 are needed to time a token after the first")
-    from mindcold.bench.methods import report, time_methods
-    from mindcold.llm import load
-
-    llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend, max_batch=args.batch)
-    rows = report(time_methods(llm, args.prompt_tokens, args.new_tokens, args.rounds, args.batch))
-    setting = {name: value for name, value in vars(args).items() if name not in ("command", "json")}
-    setting["cores"] = os.cpu_count()
-    if args.json:
-        print(json.dumps({"setting": setting, "methods": rows}))
-    else:
-        print(", ".join(f"{name} {value}" for name, value in setting.items()))
-        print(table(rows))
+    if args.prefill_tokens < 0:
+        raise RequestError("--prefill-tokens: a positive number is expected")
+    with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
+        report(args, measure(args, Path(folder)))
     return 0
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows of equal keys as aligned text."""
-    lines = [list(rows[0]), *[[str(value) for value in row.values()] for row in rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """Milliseconds of every task in every round."""
+    from mindcold.bench import tasks
+    from mindcold.bench.rival import Rival
+    from mindcold.bench.shapes import write_random_model
+    from mindcold.llm import find_folder, load
+
+    if args.shape:
+        written = write_random_model(args.shape, folder)
+        model, adapter = written.model, str(written.adapter)
+    else:
+        model = find_folder(args.model)
+        adapter = args.adapter or ("tiny-steps" if args.model == "tiny-base" else "")
+    rivals: list[Rival] = []
+    todo: dict[str, tasks.Task] = {}
+    try:
+        for dtype in args.dtype.split(","):
+            llm = load(model, adapter or None, dtype=dtype, backend=args.backend, max_batch=max(args.batch, *BATCHES))
+            mine = tasks.of_methods(llm, args.prompt_tokens, args.new_tokens, args.batch)
+            if args.steps:
+                mine |= tasks.of_steps(llm, ROWS, args.prompt_tokens)
+                mine["read"] = tasks.of_memory(llm.engine.weight_bytes)
+            if args.prefill_tokens:
+                mine[f"prefill {args.prefill_tokens}"] = tasks.of_prefill(llm, args.prefill_tokens)
+            if args.batches:
+                for batch in BATCHES:
+                    several = tasks.of_methods(llm, args.prompt_tokens, args.new_tokens, batch)
+                    mine |= {f"batch {batch} {name}": task for name, task in several.items()}
+            todo |= {f"{llm.dtype} {name}": task for name, task in mine.items()}
+        todo["score"] = tasks.of_score(llm)
+        if args.peer:
+            if not adapter:
+                raise RequestError("--peer: give an adapter to compare with")
+            for dtype in args.peer_dtype.split(","):
+                rivals.append(
+                    Rival(args.peer, "peer.py", model, find_folder(adapter), dtype, args.prompt_tokens, args.new_tokens)
+                )
+                theirs = tasks.of_rival(rivals[-1], args.prefill_tokens)
+                todo |= {f"peer {dtype} {name}": task for name, task in theirs.items()}
+        if args.llama:
+            rivals.append(Rival(args.llama, "llama_cpp.py", model, args.prompt_tokens, folder))
+            todo |= {f"llama.cpp step {n} rows": partial(rivals[-1].measure, str(n)) for n in ROWS}
+        return tasks.run_in_turn(todo, args.rounds)
+    finally:
+        for rival in rivals:
+            rival.close()
+
+
+def report(args: argparse.Namespace, times: dict[str, list[float]]) -> None:
+    """Print the tables, and write the JSON and the picture."""
+    from mindcold.bench.report import figures, medians, method_rows, picture, table
+
+    setting: dict[str, Any] = {
+        "model": args.shape or args.model,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+    setting |= {name: getattr(args, name) for name in ("prompt_tokens", "new_tokens", "batch", "rounds", "backend")}
+    prefixes = sorted({name.removesuffix("base greedy") for name in times if name.endswith("base greedy")})
+    methods = [row for prefix in prefixes for row in method_rows(times, prefix)]
+    steps = [
+        {"task": name, "ms": round(value, 3)}
+        for name, value in medians(times).items()
+        if not name.endswith(("base greedy", "LoRA greedy", "CoLD"))
+    ]
+    result: dict[str, Any] = {
+        "setting": setting,
+        "methods": methods,
+        "tasks": steps,
+        "figures": figures(times, args.prefill_tokens),
+    }
+    if args.output:
+        args.output.mkdir(parents=True, exist_ok=True)
+        unfinished = args.output / "partial-bench.json"
+        unfinished.write_text(json.dumps(result | {"rounds": times}, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(args.output / "bench.json")
+        if args.steps:
+            title = f"{setting['model']}, prompt {args.prompt_tokens}, {setting['cores']} cores ({setting['machine']})"
+            picture(times, title, args.output / "bench.png")
+    if args.json:
+        print(json.dumps(result))
+        return
+    print(", ".join(f"{name} {value}" for name, value in setting.items()))
+    for rows in (methods, steps, result["figures"]):
+        if rows:
+            print("\n" + table(rows))

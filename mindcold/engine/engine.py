@@ -63,6 +63,11 @@ class Engine:
         return list(self._bank.adapters)
 
     @property
+    def weight_bytes(self) -> int:
+        """Memory of the base's matrices, all of which a step reads, bytes."""
+        return self._weights.nbytes
+
+    @property
     def used_cells(self) -> int:
         """Cells of the KV pool up to the end of the last open slot."""
         return self._pool.used if self._pool else 0

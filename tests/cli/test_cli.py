@@ -46,10 +46,35 @@ def test_info_shows_the_model_the_adapter_and_the_operators(capsys):
 
 def test_bench_reports_ratios(capsys):
     code, out, _ = run(capsys, "bench", "--rounds", 1, "--new-tokens", 4, "--prompt-tokens", 4, "--json")
-    rows = json.loads(out)["methods"]
-    assert code == 0 and [row["method"] for row in rows] == ["base greedy", "LoRA greedy", "CoLD"]
+    result = json.loads(out)
+    rows = result["methods"]
+    assert code == 0
+    assert [row["method"] for row in rows] == ["bfloat16 base greedy", "bfloat16 LoRA greedy", "bfloat16 CoLD"]
     assert rows[1]["x LoRA greedy"] == 1.0 and all(row["ms_per_token"] > 0 for row in rows)
+    assert "CoLD / base greedy, per token, bfloat16" in [row["figure"] for row in result["figures"]]
+
+
+def test_bench_measures_steps_and_draws_them(capsys, tmp_path):
+    code, out, _ = run(
+        capsys, "bench", "--rounds", 1, "--new-tokens", 2, "--prompt-tokens", 4, "--dtype", "float32,int8", "--steps",
+        "--prefill-tokens", 20, "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0 and "int8 step 16 rows" in out and "float32 prefill 20" in out
+    written = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert written["rounds"]["int8 step 32 rows"][0] > 0
+    assert (tmp_path / "out" / "bench.png").stat().st_size > 10_000
+
+
+def test_bench_refuses_what_it_cannot_measure(capsys):
     assert run(capsys, "bench", "--rounds", 0)[0] == 1
+    for arguments, message in (
+        (["--shape", "gpt-9"], "shape: 'gpt-9' is not one of qwen2.5-0.5b"),
+        (["--dtype", "float64"], "dtype: 'float64' is not one of auto"),
+        (["--peer", "/no/python"], "/no/python: No such file"),
+        (["--peer", sys.executable], "peer.py: ModuleNotFoundError: No module named 'torch'"),
+    ):
+        code, _, err = run(capsys, "bench", "--rounds", 1, *arguments)
+        assert code == 1 and message in err
 
 
 @pytest.fixture(scope="module")
