@@ -12,6 +12,7 @@ from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.decoding.options import is_token
+from mindcold.drafting import Budget, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
@@ -78,7 +79,14 @@ class LLM:
         if dtype == "auto":
             dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
         self.dtype = dtype
+        self.trigrams = TrigramTables()
+        """What the trigram drafter has learned, of all adapters."""
+        self._budgets: dict[object, Budget] = {}
         self.engine = Engine(self.config, Weights(checkpoint, dtype, backend), backend)
+
+    def forget_drafts(self) -> None:
+        """Let drafters start anew, as after loading."""
+        self.trigrams = TrigramTables()
 
     @property
     def adapters(self) -> list[str]:
@@ -158,7 +166,7 @@ class LLM:
         """Tokens of the requests with their text; ends a request whose text has reached a stop string."""
         writers = [Detokenizer(self.tokenizer) for _ in requests]
         tails = [""] * len(requests)
-        for request, token, logprob in decoding.decode(self.engine, requests, self.max_batch):
+        for request, token, logprob, from_draft in decoding.decode(self.engine, requests, self.max_batch):
             i, stops = request.index, request.options.stops
             text = writers[i].push(token, last=request.finish_reason is not None)
             if stops:
@@ -168,7 +176,7 @@ class LLM:
                     text = text[: len(text) - (len(tail) - end)]
                     request.finish("stop")
                 tails[i] = tail[-max(map(len, stops)) :]
-            yield request, Token(token, text, logprob)
+            yield request, Token(token, text, logprob, from_draft)
 
     def _prompts(self, prompt: Prompt) -> tuple[list[list[int]], bool]:
         """Token ids of each prompt, and whether it was one prompt rather than a list of prompts."""
@@ -224,7 +232,12 @@ class LLM:
                     f"{self.config.max_position_embeddings}; no room for a new token"
                 )
             budget = min(options.max_new_tokens, room)
-            requests.append(decoding.Request(i, prompt, built, options, number, eos, budget))
+            request = decoding.Request(i, prompt, built, options, number, eos, budget)
+            if (options.draft or built.draft) == "trigram":
+                alike = (number, built.name, min(len(prompts), self.max_batch))
+                request.drafter = TrigramDrafter(self.trigrams, (number, built.contrast))
+                request.draft_budget = self._budgets.setdefault(alike, Budget())
+            requests.append(request)
         return requests
 
     def _adapter_id(self, name: str | None) -> int:

@@ -5,5 +5,6 @@ from mindcold.ops.lora_linear import operator as lora_linear
 from mindcold.ops.rope import operator as rope
 from mindcold.ops.swiglu import operator as swiglu
 from mindcold.ops.tree_attention import operator as tree_attention
+from mindcold.ops.trigram_draft import operator as trigram_draft
 
-__all__ = ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention"]
+__all__ = ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention", "trigram_draft"]

@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=1, help="prompts decoded together (default 1)")
     parser.add_argument("--batches", action="store_true", help="also measure batches of 1, 4 and 16")
     parser.add_argument("--steps", action="store_true", help="also measure steps of 1 to 32 rows and the memory")
+    parser.add_argument(
+        "--drafts", type=int, default=0, metavar="N", help="instead, measure drafts on N prompts a kind"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds, tasks in turn (default 9)")
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
     parser.add_argument(
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError("--new-tokens: at least 2 are needed to time a token after the first")
     if args.prefill_tokens < 0:
         raise RequestError("--prefill-tokens: a positive number is expected")
+    if args.drafts:
+        return report_drafts(args)
     with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
         report(args, measure(args, Path(folder)))
     return 0
@@ -100,6 +105,23 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     finally:
         for rival in rivals:
             rival.close()
+
+
+def report_drafts(args: argparse.Namespace) -> int:
+    """Measure and print what drafts gain on the shipped model's tasks."""
+    from mindcold.bench.drafts import measure, rows
+    from mindcold.bench.report import table
+    from mindcold.llm import load
+
+    llm = load("tiny-base", "tiny-steps", dtype=args.dtype, backend=args.backend)
+    found = rows(measure(llm, args.drafts, args.rounds, 80))
+    setting = {"model": "tiny-base", "adapter": "tiny-steps", "dtype": llm.dtype, "prompts": args.drafts}
+    setting |= {"rounds": args.rounds, "cores": os.cpu_count()}
+    if args.json:
+        print(json.dumps({"setting": setting, "drafts": found}))
+    else:
+        print(", ".join(f"{name} {value}" for name, value in setting.items()) + "\n\n" + table(found))
+    return 0
 
 
 def report(args: argparse.Namespace, times: dict[str, list[float]]) -> None:

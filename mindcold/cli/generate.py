@@ -18,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt-file", type=Path, help="file with the prompt text")
     prompt.add_argument("--chat", metavar="TEXT", help="a user message, put through the model's chat template")
     prompt.add_argument("--ids", help="prompt as comma-separated token ids")
-    parser.add_argument("--method", default="greedy", help="greedy, sample or cold (default greedy)")
+    parser.add_argument("--method", default="greedy", help="greedy, sample, cold or aded (default greedy)")
     parser.add_argument("--alpha", type=float, help="CoLD: plausibility cut in (0, 1] (default 0.1)")
     parser.add_argument("--beta", type=float, help="CoLD: strength of the contrast, >= 0 (default 0.5)")
+    parser.add_argument("--draft", help="drafter: none or trigram (default the method's own)")
+    parser.add_argument("--draft-tokens", type=int, help="size of every draft tree (default by what it gains)")
     parser.add_argument("--max-new-tokens", type=int, help="token budget (default 64)")
     parser.add_argument("--min-new-tokens", type=int, help="no end of text before this many tokens")
     parser.add_argument("--do-sample", action="store_true", default=None, help="draw instead of taking the best token")
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 OPTIONS = (
     *("alpha", "beta", "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p"),
-    *("repetition_penalty", "seed", "stop_strings"),
+    *("repetition_penalty", "seed", "stop_strings", "draft", "draft_tokens"),
 )
 
 

@@ -3,19 +3,43 @@
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from mindcold.decoding.request import Request
-from mindcold.engine import Engine, StepPlan
+from mindcold.drafting import Draft
+from mindcold.engine import Engine, Scored, StepPlan
 from mindcold.engine.engine import row_bucket
 
 
-def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[tuple[Request, int, float]]:
-    """Yield (request, token id, log-probability) as tokens are decided; requests end when their finish_reason is set.
+class Decided(NamedTuple):
+    """One token of one request."""
+
+    request: Request
+    token: int
+    logprob: float
+    from_draft: bool
+
+
+@dataclass(slots=True)
+class Part:
+    """What one request has in a step."""
+
+    request: Request
+    count: int
+    """Its pending tokens that are in the step."""
+    head: int
+    """Number of its first head, -1 while tokens of its prompt are missing."""
+    draft: Draft
+
+
+def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[Decided]:
+    """Yield tokens as they are decided; requests end when their finish_reason is set.
 
     Up to `max_batch` requests run together and waiting ones take the place of those that end. A step takes as many
-    pending tokens of each request as fit its rows, so prefill, chunked prefill and decoding are the same step. All
-    requests must have methods with the same number of streams. Slots are given back when the generator ends or is
-    abandoned.
+    pending tokens of each request as fit its rows, so prefill, chunked prefill and decoding are the same step; while
+    all requests decode, rows that are left carry drafts. All requests must have methods with the same number of
+    streams. Slots are given back when the generator ends or is abandoned.
     """
     together = min(max_batch, len(requests))
     streams = requests[0].method.streams
@@ -34,43 +58,85 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
                 active.append(waiting.popleft())
             deciding = all(len(request.pending) == 1 for request in active)
             rows = decode_rows if deciding else prefill_rows
-            plan, heads, taken = _plan(active, min(rows, chunk))
-            scores = any(request.needs_scores for request in heads)
-            scored = engine.run(plan, rows, row_bucket(together), streams > 1, scores)
-            for request, count in taken:
+            plan, parts = _plan(active, rows if deciding else min(rows, chunk), deciding)
+            scores = any(part.head >= 0 and part.request.needs_scores for part in parts)
+            started = time.perf_counter()
+            scored = engine.run(plan, rows, row_bucket(max(1, len(plan.heads))), streams > 1, scores)
+            if deciding:
+                active[0].draft_budget.measured(len(plan.rows), time.perf_counter() - started)
+            for part in parts:
+                request = part.request
                 request.target_passes += 1
-                request.pending = request.pending[count:]
-                for slot in request.slots:
-                    engine.commit(slot, count)
-            for head, request in enumerate(heads):
-                token, logprob = request.choose(scored, head)
-                request.accept(token)
-                yield request, token, logprob
+                request.pending = request.pending[part.count :]
+                path = list[int]()
+                if part.head >= 0:
+                    yield from _verify(part, scored, path)
                 if request.finish_reason:
                     active.remove(request)
                     _release(engine, request)
+                else:
+                    for slot in request.slots:
+                        engine.commit(slot, part.count, path)
     finally:
         for request in active:
             _release(engine, request)
 
 
-def _plan(active: list[Request], rows: int) -> tuple[StepPlan, list[Request], list[tuple[Request, int]]]:
-    """Rows for the pending tokens of each request; heads for the requests whose last token is among them."""
-    plan, heads, taken = StepPlan(), list[Request](), list[tuple[Request, int]]()
+def _plan(active: list[Request], rows: int, deciding: bool) -> tuple[StepPlan, list[Part]]:
+    """Rows for the pending tokens of each request and their drafts; heads where a token is to be decided."""
+    plan, parts = StepPlan(), list[Part]()
+    known = sum(len(request.slots) for request in active)
     for request in active:
-        count = min(len(request.pending), (rows - len(plan.rows)) // len(request.slots))
+        streams = len(request.slots)
+        count = min(len(request.pending), (rows - len(plan.rows)) // streams)
         if count == 0:
             continue
-        last = [plan.extend(slot, request.pending[:count]) for slot in request.slots]
-        taken.append((request, count))
+        draft = Draft()
+        if deciding and rows > known:
+            draft = request.propose(known, known, (rows - known) // known)
+        last = []
+        for slot in request.slots:
+            root = plan.extend(slot, request.pending[:count])
+            plan.draft(slot, root, draft.tokens, draft.parents)
+            last.append(root)
+        head = -1
         if count == len(request.pending):
             contrast = request.method.contrast
-            if contrast:
-                plan.score(last[0], last[1], contrast.alpha, contrast.beta)
-            else:
-                plan.score(last[0])
-            heads.append(request)
-    return plan, heads, taken
+            head = len(plan.heads)
+            for node in range(len(draft.tokens) + 1):
+                if contrast:
+                    plan.score(last[0] + node, last[1] + node, contrast.alpha, contrast.beta)
+                else:
+                    plan.score(last[0] + node)
+        parts.append(Part(request, count, head, draft))
+    return plan, parts
+
+
+def _verify(part: Part, scored: Scored, path: list[int]) -> Iterator[Decided]:
+    """Decide tokens along the draft until one is not in it; `path` gets the nodes that came true.
+
+    Each token is what plain decoding would have taken at its place: one choice per visited node, so drafts change
+    nothing (for sampling, unlike the rule of ADED's code, arXiv 2407.12021).
+    """
+    request, draft, before = part.request, part.draft, len(part.request.token_ids)
+    node = -1
+    while True:
+        token, logprob = request.choose(scored, part.head + 1 + node)
+        node = next(
+            (i for i in range(node + 1, len(draft.tokens)) if (draft.parents[i], draft.tokens[i]) == (node, token)), -1
+        )
+        request.accept(token)
+        if node >= 0:
+            path.append(node)
+            request.accepted += 1
+        yield Decided(request, token, logprob, node >= 0)
+        if node < 0 or request.finish_reason:
+            break
+    request.drafted += len(draft.tokens)
+    if draft.tokens:
+        request.draft_budget.observed(draft.odds, len(path))
+    if request.drafter:
+        request.drafter.observe(request.context, len(request.token_ids) - before)
 
 
 def _admit(engine: Engine, request: Request) -> bool:
@@ -83,6 +149,8 @@ def _admit(engine: Engine, request: Request) -> bool:
         request.slots.append(slot)
     request.pending = list(request.prompt)
     request.started = time.perf_counter()
+    if request.drafter:
+        request.drafter.observe(request.prompt, len(request.prompt))
     return True
 
 

@@ -20,6 +20,8 @@ class Method:
     """None scores the request's adapter alone; otherwise the base runs beside it as a second stream."""
     sampled: bool = False
     """Draw from the scores instead of taking the best."""
+    draft: str = "none"
+    """Its own drafter; the `draft` keyword overrides it."""
 
     @property
     def streams(self) -> int:

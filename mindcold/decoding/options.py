@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mindcold.drafting import DRAFTS
 from mindcold.errors import RequestError
 
 
@@ -33,6 +34,10 @@ class Options:
     eos_token_id: int | Sequence[int] | None = None
     """End-of-text id or ids; None takes the model's, an empty list or -1 none."""
     stop_strings: str | Sequence[str] | None = None
+    draft: str | None = None
+    """Drafter: "none" or "trigram"; None takes the method's own. No draft changes the output."""
+    draft_tokens: int | None = None
+    """Size of every draft tree; None chooses it by what it gains."""
     prefill_chunk: int = 256
     """Rows of one prefill step, at most 256."""
 
@@ -42,6 +47,10 @@ class Options:
         _integer(self, "top_k", 0)
         _integer(self, "seed", 0)
         _integer(self, "prefill_chunk", 2, 256)
+        if self.draft is not None and self.draft not in DRAFTS:
+            raise RequestError(f"draft: {self.draft!r} is not one of {', '.join(DRAFTS)}")
+        if self.draft_tokens is not None:
+            _integer(self, "draft_tokens", 1, 64)
         _number(self, "alpha", 0, 1, "in (0, 1]", open_low=True)
         _number(self, "beta", 0, math.inf, ">= 0")
         _number(self, "temperature", 0, math.inf, "> 0", open_low=True)

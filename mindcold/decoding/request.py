@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from mindcold.decoding import choice
 from mindcold.decoding.method import Method
 from mindcold.decoding.options import Options
+from mindcold.drafting import Budget, Draft, Drafter
 from mindcold.engine import Scored, Slot
 
 
@@ -23,12 +24,17 @@ class Request:
     eos: tuple[int, ...]
     budget: int
     """Tokens it may still produce at most: max_new_tokens, or what the model's context leaves."""
+    drafter: Drafter | None = None
+    draft_budget: Budget = field(default_factory=Budget)
+    """Chooses the size of drafts; shared by requests that are alike."""
     slots: list[Slot] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     """Tokens that are known but not yet in the KV cache."""
     token_ids: list[int] = field(default_factory=list)
     finish_reason: str | None = None
     target_passes: int = 0
+    drafted: int = 0
+    accepted: int = 0
     started: float = 0.0
     first_token: float = 0.0
     ended: float = 0.0
@@ -42,6 +48,20 @@ class Request:
     def stream_adapters(self) -> list[int]:
         """Adapter id of each stream: the expert, and the base beside it for a contrast."""
         return [self.adapter, -1][: self.method.streams]
+
+    @property
+    def context(self) -> list[int]:
+        """Everything decided so far: prompt and new tokens."""
+        return self.prompt + self.token_ids
+
+    def propose(self, known: int, streams: int, most: int) -> Draft:
+        """A draft for the next step, in which `known` rows are anyway, a node takes `streams` and `most` nodes fit."""
+        most = min(most, self.budget - len(self.token_ids) - 1)
+        if self.drafter is None or most < 1:
+            return Draft()
+        wanted = self.options.draft_tokens
+        draft = self.drafter.propose(self.context, most if wanted is None else min(most, wanted))
+        return draft if wanted else draft.first(self.draft_budget.choose(draft.odds, known, streams, most))
 
     def finish(self, reason: str) -> None:
         """End the request; "stop" for end-of-text and stop strings, "length" for the budget."""

@@ -1,6 +1,6 @@
 """The engine of a loaded model: opens slots, runs steps, commits what was accepted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,6 +56,7 @@ class Engine:
         self._bank = AdapterBank(weights)
         self._pool: KVPool | None = None
         self._model: CausalLM | None = None
+        self._moves: list[tuple[int, int]] = []
         self._graphs: dict[GraphKind | None, Callable[..., Any]] = {}
 
     @property
@@ -103,12 +104,19 @@ class Engine:
         """Forget a sequence."""
         assert self._pool is not None
         self._pool.close(slot)
+        self._moves = [move for move in self._moves if not slot.start <= move[0] < slot.start + slot.size]
 
-    @staticmethod
-    def commit(slot: Slot, count: int) -> None:
-        """Keep the next `count` cells a step has written; everything behind them is forgotten."""
-        assert slot.length + count <= slot.size
+    def commit(self, slot: Slot, count: int, path: Sequence[int] = ()) -> None:
+        """Keep the next `count` cells a step has written, and behind them those of the accepted nodes of its draft.
+
+        `path` are numbers in the tree, ascending. Their keys and values are moved together at the start of the next
+        step; everything else behind the committed cells is forgotten.
+        """
+        assert slot.length + count + len(path) <= slot.size
         slot.length += count
+        first = slot.start + slot.length
+        self._moves += [(first + node, first + i) for i, node in enumerate(path) if node != i]
+        slot.length += len(path)
 
     def run(self, plan: StepPlan, rows: int, heads: int, contrast: bool, scores: bool = False) -> Scored:
         """Run a plan in the graph for `rows` rows and `heads` heads (both are padded sizes).
@@ -116,6 +124,8 @@ class Engine:
         With `contrast` the heads may name a second row as the amateur. The tokens are chosen in the graph; `scores`
         come out only on request, since a vocabulary of float32 per head costs more to hand over than to compute.
         """
+        plan.moves, self._moves = self._moves, []
+        rows = row_bucket(max(rows, len(plan.moves)))
         pairs, alpha_beta = plan.head_matrix(heads)
         graph = self._graph(GraphKind(contrast, scores))
         out = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
@@ -123,6 +133,8 @@ class Engine:
 
     def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
+        plan.moves, self._moves = self._moves, []
+        rows = row_bucket(max(rows, len(plan.moves)))
         take = np.arange(rows, dtype=np.int32)
         out = self._graph(None)(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
         return out.asnumpy()[: len(plan.rows)]

@@ -9,7 +9,7 @@ from mindcold.ops import contrastive_score
 class ScoreStep(nn.Cell):
     """One decoding step as one graph.
 
-    construct(rows int32 [6, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> token int32 [P], logprob float32 [P],
+    construct(rows int32 [8, R], heads int32 [2, P], alpha_beta float32 [P, 2]) -> token int32 [P], logprob float32 [P],
     and with `scores` the scores float32 [P, vocab] they come from. With `contrast` the second line of `heads` is the
     amateur's row; without it the expert's logits serve as both, and only P rows go through the output projection.
     """

@@ -20,6 +20,8 @@ class StepPlan:
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, int, int, int, int]] = []
         self.heads: list[tuple[int, int, float, float]] = []
+        self.moves: list[tuple[int, int]] = []
+        """Cells to copy from and to before anything else, see `mindcold.ops.tree_attention`."""
 
     def extend(self, slot: Slot, tokens: Sequence[int]) -> int:
         """Rows for tokens that follow the slot's committed ones, each the child of the one before; the last row."""
@@ -30,6 +32,14 @@ class StepPlan:
             self.rows.append((token, slot.start, position, slot.start + position, parent, slot.adapter))
         return len(self.rows) - 1
 
+    def draft(self, slot: Slot, root: int, tokens: Sequence[int], parents: Sequence[int]) -> None:
+        """Rows for a draft tree behind the slot's last row `root`; parents are numbers in the tree, -1 for the root."""
+        first = len(self.rows)
+        for i, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
+            above = root if parent < 0 else first + parent
+            cell = self.rows[root][3] + 1 + i
+            self.rows.append((token, slot.start, self.rows[above][2] + 1, cell, above, slot.adapter))
+
     def score(self, expert: int, amateur: int | None = None, alpha: float = 0.0, beta: float = 0.0) -> int:
         """Ask for the score of row `expert`, contrasted with row `amateur` if given; the number of the head.
 
@@ -39,9 +49,11 @@ class StepPlan:
         return len(self.heads) - 1
 
     def row_matrix(self, bucket: int) -> np.ndarray:
-        """The rows as int32 [6, bucket], padded."""
-        padding = [PADDING_ROW] * (bucket - len(self.rows))
-        return np.ascontiguousarray(np.array(self.rows + padding, np.int32).T)
+        """The rows and moves as int32 [8, bucket], padded."""
+        matrix = np.empty((8, bucket), np.int32)
+        matrix[:6] = np.array(self.rows + [PADDING_ROW] * (bucket - len(self.rows)), np.int32).T
+        matrix[6:] = np.array(self.moves + [(-1, -1)] * (bucket - len(self.moves)), np.int32).T
+        return matrix
 
     def head_matrix(self, bucket: int) -> tuple[np.ndarray, np.ndarray]:
         """Expert and amateur row of each head int32 [2, bucket], and its alpha and beta float32 [bucket, 2]."""

@@ -53,9 +53,9 @@ class Head(nn.Cell):
 class CausalLM(nn.Cell):
     """A Llama, Mistral, Qwen2 or Qwen3 decoder over the rows of a step.
 
-    construct(rows int32 [6, R], take int32 [L]) -> logits float32 [L, vocab] of the rows in `take` (-1 for none). The
-    lines of `rows` are token, start, position, cell, parent, adapter (see `mindcold.ops.tree_attention`; adapter -1 is
-    the base, -2 a row of padding).
+    construct(rows int32 [8, R], take int32 [L]) -> logits float32 [L, vocab] of the rows in `take` (-1 for none). The
+    lines of `rows` are token, start, position, cell, parent, adapter, source, target (see
+    `mindcold.ops.tree_attention`; adapter -1 is the base, -2 a row of padding).
     """
 
     def __init__(

@@ -9,7 +9,7 @@ MASKED = np.float32(-1e30)
 
 
 class PoolMask(nn.Cell):
-    """Which cells each row sees: rows int32 [6, R], pool size N -> additive mask float32 [R, N]."""
+    """Which cells each row sees: rows int32 [8, R], pool size N -> additive mask float32 [R, N]."""
 
     def __init__(self, window: int):
         super().__init__(auto_prefix=False)
@@ -51,7 +51,7 @@ class BuiltinTreeAttention(nn.Cell):
         self.heads, self.kv_heads, self.size = num_heads, num_kv_heads, head_dim
         self.groups, self.scale = num_heads // num_kv_heads, float(head_dim**-0.5)
         self.prepare = PoolMask(window)
-        self.update = ops.ScatterNdUpdate()
+        self.update, self.gather = ops.ScatterNdUpdate(), ops.Gather()
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.mix = ops.BatchMatMul()
         self.softmax = ops.Softmax(-1)
@@ -60,6 +60,10 @@ class BuiltinTreeAttention(nn.Cell):
         count, cells = q.shape[0], k_cache.shape[0]
         real = rows[1] >= 0
         cell = ops.where(real, rows[3], cells - 1).reshape(-1, 1)  # the last cell is nobody's
+        source = ops.where(rows[6] >= 0, rows[6], cells - 1)
+        target = ops.where(rows[6] >= 0, rows[7], cells - 1).reshape(-1, 1)
+        k_cache = ops.depend(k_cache, self.update(k_cache, target, self.gather(k_cache, source, 0)))
+        v_cache = ops.depend(v_cache, self.update(v_cache, target, self.gather(v_cache, source, 0)))
         k_cache = ops.depend(k_cache, self.update(k_cache, cell, k))
         v_cache = ops.depend(v_cache, self.update(v_cache, cell, v))
         keys, values = k_cache.transpose(1, 0, 2), v_cache.transpose(1, 0, 2)

@@ -1,5 +1,5 @@
 // tree_attention on CPU. The contract is reference.py; inputs q [R, H, D], k, v [R, KV, D], k_cache, v_cache [N, KV, D]
-// (changed in place), rows int32 [6, R], window int32 [1]; output [R, H, D].
+// (changed in place), rows int32 [8, R], window int32 [1]; output [R, H, D].
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -107,6 +107,12 @@ extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, 
   s.window = static_cast<const int32_t*>(params[6])[0];
   s.start = rows + s.rows, s.position = rows + 2 * s.rows, s.cell = rows + 3 * s.rows, s.parent = rows + 4 * s.rows;
   const int64_t width = s.kv_heads * s.size;
+  const int32_t *source = rows + 6 * s.rows, *target = rows + 7 * s.rows;
+  for (int64_t i = 0; i < s.rows; ++i) {
+    if (source[i] < 0) continue;
+    std::memcpy(s.k_cache + target[i] * width, s.k_cache + source[i] * width, sizeof(float) * width);
+    std::memcpy(s.v_cache + target[i] * width, s.v_cache + source[i] * width, sizeof(float) * width);
+  }
   int64_t keys = 0;
   for (int64_t r = 0; r < s.rows; ++r) {
     if (s.start[r] < 0) continue;

@@ -5,7 +5,7 @@ import numpy as np
 
 def visible(rows: np.ndarray, row: int, window: int) -> list[int]:
     """Cells a row attends to, in the order of their positions: the committed ones, then its ancestors and itself."""
-    _, start, position, cell, parent, _ = rows
+    _, start, position, cell, parent, *_ = rows
     chain = [row]
     while parent[chain[-1]] >= 0:
         chain.append(parent[chain[-1]])
@@ -25,12 +25,16 @@ def tree_attention(
     rows: np.ndarray,
     window: int = 0,
 ) -> np.ndarray:
-    """Attention of the rows of a step over their sequences' KV cells; k and v are first written into the caches.
+    """Attention of the rows of a step over their sequences' KV cells, after moves and appends in the caches.
 
     q float32 [R, H, D], k and v float32 [R, KV, D] (rotary embedding applied), k_cache and v_cache float32 [N, KV, D]
-    (changed in place), rows int32 [6, R] with the lines token, start, position, cell, parent, adapter. Returns float32
-    [R, H, D].
+    (changed in place), rows int32 [8, R] with the lines token, start, position, cell, parent, adapter, source, target.
+    Returns float32 [R, H, D].
 
+    * first the cells `source` are copied to the cells `target` (-1 for none; for each sequence in ascending order, and
+      never to a later cell): so the path of a draft tree that was accepted in the step before becomes part of its
+      sequence, at the price of these few copies;
+    * then k and v of the rows are written into the caches;
     * start is the first cell of the row's sequence, -1 for a padding row, which writes nothing and gives zeros;
     * position is the token's place in its sequence, cell where its k and v go, parent the row it follows in this step
       (always an earlier one) or -1 if it follows the committed cells start .. start + position - 1;
@@ -44,6 +48,9 @@ def tree_attention(
     count, heads, size = q.shape
     groups = heads // k.shape[1]
     start, cell = rows[1], rows[3]
+    for source, target in zip(rows[6], rows[7], strict=True):
+        if source >= 0:
+            k_cache[target], v_cache[target] = k_cache[source], v_cache[source]
     for row in range(count):
         if start[row] >= 0:
             k_cache[cell[row]], v_cache[cell[row]] = k[row], v[row]

@@ -12,7 +12,7 @@ from mindcold.ops.contrastive_score.aot import SOURCE
 
 
 def test_names_and_lookup():
-    assert registry.names() == ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention"]
+    assert registry.names() == ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention", "trigram_draft"]
     assert registry.get("contrastive_score") is contrastive_score
     with pytest.raises(OperatorError, match="'softmax' is not one of contrastive_score"):
         registry.get("softmax")

@@ -12,7 +12,7 @@ CELLS = 96
 
 
 def make_rows(spec, count):
-    """Rows int32 [6, count] of (start, committed, parents) sequences, padded; parents are relative to the sequence."""
+    """Rows int32 [8, count] of (start, committed, parents) sequences, padded; parents are relative to the sequence."""
     rows = []
     for start, committed, parents in spec:
         base = len(rows)
@@ -20,7 +20,9 @@ def make_rows(spec, count):
             position = committed if parent < 0 else rows[base + parent][2] + 1
             rows.append((0, start, position, start + committed + i, parent + base if parent >= 0 else -1, -1))
     assert len(rows) <= count
-    return np.array(rows + [(0, -1, 0, 0, -1, -1)] * (count - len(rows)), np.int32).T.copy()
+    matrix = np.full((8, count), -1, np.int32)
+    matrix[:6] = np.array(rows + [(0, -1, 0, 0, -1, -1)] * (count - len(rows)), np.int32).T
+    return matrix
 
 
 def chain(length):
@@ -96,6 +98,24 @@ def test_bodies_equal_the_reference(backend, window, name):
         # the caches hold the new rows, in place; the last cell is nobody's
         np.testing.assert_array_equal(cell.k_caches[0].asnumpy()[:-1], cache[0][:-1])
         np.testing.assert_array_equal(cell.v_caches[0].asnumpy()[:-1], cache[1][:-1])
+
+
+@pytest.mark.parametrize("backend", BODIES)
+def test_moves_come_before_everything_else(backend):
+    rng, shape = np.random.default_rng(6), (4, 2, 16)
+    rows, cache, inputs = (
+        make_rows([(0, 9, [-1]), (30, 5, [-1, 0])], 16),
+        random_cache(rng, shape),
+        random_inputs(rng, 16, shape),
+    )
+    rows[6:, :4] = [[8, 12, 33, 40], [7, 8, 32, 33]]  # 12 goes where 8 was, after that was moved
+    cell = Layered(backend, shape, [item.copy() for item in cache], 0)
+    moved = [item[[8, 12, 33, 40]].copy() for item in cache]
+    expected = tree_attention.reference(*inputs, *cache, rows)
+    np.testing.assert_array_equal(cache[0][[7, 8, 32, 33]], moved[0])
+    np.testing.assert_allclose(compiled(cell)(*inputs, rows)[:3], expected[:3], rtol=2e-5, atol=2e-6)
+    np.testing.assert_array_equal(cell.k_caches[0].asnumpy()[:-1], cache[0][:-1])
+    np.testing.assert_array_equal(cell.v_caches[0].asnumpy()[:-1], cache[1][:-1])
 
 
 @pytest.mark.parametrize("size", [2, 64, 128])

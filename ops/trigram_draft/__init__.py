@@ -1,0 +1,16 @@
+"""trigram_draft: a bounded, adaptive trigram table with back-off, and the draft tree it proposes."""
+
+from mindcold.ops import build, registry
+from mindcold.ops.trigram_draft.bodies import CppTrigram, PythonTrigram
+from mindcold.ops.trigram_draft.reference import Table, best_first, update
+
+operator = registry.Operator(
+    "trigram_draft",
+    best_first,
+    (
+        registry.Body("aot", CppTrigram, build.why_not),
+        registry.Body("builtin", PythonTrigram, lambda: None),
+    ),
+)
+
+__all__ = ["Table", "best_first", "operator", "update"]

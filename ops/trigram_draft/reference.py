@@ -1,0 +1,148 @@
+"""The contract of trigram_draft, in NumPy and plain Python.
+
+A table holds what has followed what: successors of a context, each with a weight. Contexts are the last two tokens,
+the last one, and none, so that what the trigrams do not know is taken from bigrams and unigrams. The table is a fixed
+set of buckets of four entries of twelve successors: its memory is set once and never grows. The rules are those of ADED
+(arXiv 2407.12021: the table, its adaptive update and the twelve successors kept), with back-off added.
+"""
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+WAYS = 4
+"""Entries of a bucket."""
+
+SUCCESSORS = 12
+"""Successors of an entry."""
+
+NONE = -1
+"""No token: pads contexts and successors."""
+
+
+@dataclass(slots=True)
+class Table:
+    """A table of n buckets."""
+
+    keys: np.ndarray
+    """int32 [n, 4, 2]: the context of an entry, padded on the left with -1; (-2, -2) for a free one."""
+    tokens: np.ndarray
+    """int32 [n, 4, 12]: its successors, -1 for none."""
+    weights: np.ndarray
+    """float32 [n, 4, 12]: their weights, 0 for none."""
+
+    @classmethod
+    def empty(cls, buckets: int) -> "Table":
+        """A table that knows nothing."""
+        return cls(
+            np.full((buckets, WAYS, 2), -2, np.int32),
+            np.full((buckets, WAYS, SUCCESSORS), NONE, np.int32),
+            np.zeros((buckets, WAYS, SUCCESSORS), np.float32),
+        )
+
+
+def bucket_of(first: int, second: int, buckets: int) -> int:
+    """Where a context is looked up: a mix of its two tokens modulo the number of buckets."""
+    mixed = (first * 0x9E3779B1 + second * 0x85EBCA77 + 0x27D4EB2F) & 0xFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
+    return (mixed ^ (mixed >> 13)) % buckets
+
+
+def find(table: Table, context: tuple[int, int]) -> tuple[int, int] | None:
+    """Bucket and way of a context, or None."""
+    bucket = bucket_of(*context, len(table.keys))
+    for way in range(WAYS):
+        if tuple(table.keys[bucket, way]) == context:
+            return bucket, way
+    return None
+
+
+def bump(table: Table, context: tuple[int, int], token: int, amount: float, cap: float) -> None:
+    """Add to the weight of a successor, up to a cap.
+
+    A new context takes the place of the entry of its bucket that weighs least, a new successor that of the lightest
+    one of its entry; the first of several.
+    """
+    place = find(table, context)
+    if place is None:
+        bucket = bucket_of(*context, len(table.keys))
+        way = int(table.weights[bucket].sum(axis=1, dtype=np.float32).argmin())
+        table.keys[bucket, way] = context
+        table.tokens[bucket, way] = NONE
+        table.weights[bucket, way] = 0
+        place = bucket, way
+    tokens, weights = table.tokens[place], table.weights[place]
+    known = np.flatnonzero(tokens == token)
+    i = int(known[0]) if len(known) else int(weights.argmin())
+    if not len(known):
+        tokens[i], weights[i] = token, 0
+    weights[i] = min(np.float32(cap), np.float32(weights[i] + np.float32(amount)))
+
+
+def update(table: Table, ids: list[int], start: int, amount: float, cap: float) -> None:
+    """Learn that ids[i] follows what is before it, for every i from `start` on: trigram, bigram and unigram."""
+    for i in range(start, len(ids)):
+        if i >= 2:
+            bump(table, (ids[i - 2], ids[i - 1]), ids[i], amount, cap)
+        if i >= 1:
+            bump(table, (NONE, ids[i - 1]), ids[i], amount, cap)
+        bump(table, (NONE, NONE), ids[i], amount, cap)
+
+
+def distribution(tables: list[Table], first: int, second: int) -> dict[int, float]:
+    """What may follow two tokens, and how probably: trigrams, what they leave to bigrams, what those leave to unigrams.
+
+    An order that weighs w in all gets w / (w + 1/4) of what the longer orders left (absolute weights count: what has
+    been seen once is believed less than what has been seen often). Several tables add up.
+    """
+    found: dict[int, float] = {}
+    left = 1.0
+    for context in ((first, second), (NONE, second), (NONE, NONE)):
+        weights: dict[int, float] = {}
+        for table in tables:
+            place = find(table, context)
+            if place is not None:
+                for token, weight in zip(table.tokens[place].tolist(), table.weights[place].tolist(), strict=True):
+                    if weight > 0:
+                        weights[token] = weights.get(token, 0.0) + weight
+        total = sum(weights.values())
+        if total > 0:
+            share = left * total / (total + 0.25)
+            for token, weight in weights.items():
+                found[token] = found.get(token, 0.0) + share * weight / total
+            left -= share
+    return found
+
+
+def best_first(
+    tables: list[Table], first: int, second: int, budget: int, depth: int, floor: float
+) -> tuple[list[int], list[int], list[float]]:
+    """The draft tree of the `budget` most probable nodes: tokens, parents (-1 for the root's children), probabilities.
+
+    Nodes come in the order of the probability of their path, which is optimal for a budget: the expected number of
+    accepted tokens is the sum of these probabilities. Nodes deeper than `depth` or less probable than `floor` are left
+    out. Ties go to the node found first, among siblings to the lower token.
+    """
+    tokens: list[int] = []
+    parents: list[int] = []
+    odds: list[float] = []
+    count = 0
+    heap: list[tuple[float, int, int, int, int, int]] = []
+
+    def expand(before: int, last: int, parent: int, probability: float, level: int) -> None:
+        nonlocal count
+        for token, share in sorted(distribution(tables, before, last).items(), key=lambda item: (-item[1], item[0])):
+            if probability * share >= floor:
+                heapq.heappush(heap, (-probability * share, count, last, token, parent, level))
+                count += 1
+
+    expand(first, second, -1, 1.0, 1)
+    while heap and len(tokens) < budget:
+        negative, _, before, token, parent, level = heapq.heappop(heap)
+        tokens.append(token)
+        parents.append(parent)
+        odds.append(-negative)
+        if level < depth:
+            expand(before, token, len(tokens) - 1, -negative, level + 1)
+    return tokens, parents, odds

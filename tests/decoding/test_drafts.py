@@ -1,0 +1,144 @@
+"""Drafts change nothing but the number of passes: token ids with any drafter equal those without, in every method."""
+
+import random
+
+import numpy as np
+import pytest
+
+import mindcold
+import mindcold.llm
+from mindcold.drafting import Draft
+from tests.folders import write_adapter, write_model
+
+VOCAB = 64
+METHODS = {
+    "greedy": {"method": "greedy"},
+    "cold": {"method": "cold", "alpha": 0.05, "beta": 0.8},
+    "sample": {"method": "sample", "temperature": 1.3, "seed": 5},
+    "sampled cold": {"method": "cold", "do_sample": True, "seed": 3, "top_k": 12},
+    "penalty": {"method": "greedy", "repetition_penalty": 1.4, "min_new_tokens": 9},
+}
+
+
+class Scripted:
+    """A drafter that knows the true continuation and uses it well, badly or not at all."""
+
+    truth: list[int] = []
+    prompt = 0
+    kind = "oracle"
+
+    def __init__(self, tables, key):
+        self.random = random.Random(repr(key))
+
+    def propose(self, ids, budget):
+        ahead = self.truth[len(ids) - self.prompt :]
+        if self.kind == "oracle":
+            tokens = ahead[:budget]
+            return chain(tokens)
+        if self.kind == "past the end":
+            return chain((ahead + [2] * budget)[:budget])
+        if self.kind == "wrong":
+            return chain([(token + 1) % VOCAB for token in (ahead or [0])][:budget])
+        if self.kind == "half right":
+            right = self.random.randrange(budget + 1)
+            return chain((ahead[:right] + [self.random.randrange(VOCAB) for _ in range(budget)])[:budget])
+        if self.kind == "one":
+            return chain([(ahead or [0])[0]])
+        return self.tree(ahead, budget)
+
+    def tree(self, ahead, budget):
+        """A random tree; every node has the true token among its children half of the time."""
+        draft, levels, taken = Draft(), [], set()
+        for i in range(budget):
+            parent = self.random.randrange(-1, i)
+            level = 0 if parent < 0 else levels[parent] + 1
+            token = self.random.randrange(VOCAB)
+            if level < len(ahead) and self.random.random() < 0.5:
+                token = ahead[level]
+            if (parent, token) in taken:
+                token = next(t for t in range(VOCAB) if (parent, t) not in taken)
+            taken.add((parent, token))
+            levels.append(level)
+            draft.tokens.append(token)
+            draft.parents.append(parent)
+            draft.odds.append(1.0)
+        return draft
+
+    def observe(self, ids, new):
+        pass
+
+
+def chain(tokens):
+    return Draft(list(tokens), list(range(-1, len(tokens) - 1)), [1.0] * len(tokens))
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def llm(request, tmp_path_factory):
+    """A random model whose greedy output is not a short cycle."""
+    folder = tmp_path_factory.mktemp(f"drafts{request.param}")
+    model = write_model(folder / "model", seed=request.param)
+    return mindcold.load(model, write_adapter(folder / "adapter", seed=request.param))
+
+
+@pytest.mark.parametrize("kind", ["oracle", "wrong", "half right", "past the end", "one", "tree"])
+@pytest.mark.parametrize("name", METHODS)
+def test_any_draft_leaves_the_tokens_as_they_are(llm, name, kind, monkeypatch):
+    prompt, options = [5, 9, 33], METHODS[name] | {"max_new_tokens": 24}
+    plain = llm.generate(prompt, **options)
+    monkeypatch.setattr(mindcold.llm, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain.token_ids)
+    monkeypatch.setattr(Scripted, "prompt", len(prompt))
+    monkeypatch.setattr(Scripted, "kind", kind)
+    for size in (None, 1, 3, 64):
+        out = llm.generate(prompt, draft="trigram", draft_tokens=size, **options)
+        assert out.token_ids == plain.token_ids, size
+        assert out.finish_reason == plain.finish_reason
+        if kind == "oracle" and size == 3 and len(plain.token_ids) > 8:
+            assert out.stats["accepted"] > len(plain.token_ids) // 2
+            assert out.stats["target_passes"] < len(plain.token_ids) // 2
+        if kind == "wrong":
+            assert out.stats["accepted"] == 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_real_drafts_in_batches_and_one_by_one(llm, name):
+    prompts, options = [[5, 9, 33], [7], [1, 2] * 9, [11, 12, 13, 14]], METHODS[name] | {"max_new_tokens": 30}
+    plain = llm.generate(prompts, **options)
+    for size in (None, 2):
+        drafted = llm.generate(prompts, draft="trigram", draft_tokens=size, **options)
+        assert [out.token_ids for out in drafted] == [out.token_ids for out in plain]
+        assert [out.text for out in drafted] == [out.text for out in plain]
+
+
+def test_a_rejected_draft_leaves_no_trace_in_the_cache(llm, monkeypatch):
+    """Keys and values after drafts equal those of a fresh prefill: the logits that follow are the same bits."""
+    prompt, seen = [5, 9, 33], []
+    plain = llm.generate(prompt, "greedy", max_new_tokens=16, eos_token_id=[])
+    monkeypatch.setattr(mindcold.llm, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain.token_ids)
+    monkeypatch.setattr(Scripted, "prompt", len(prompt))
+    monkeypatch.setattr(Scripted, "kind", "tree")
+    for token in llm.stream(prompt, "greedy", max_new_tokens=16, eos_token_id=[], draft="trigram", draft_tokens=9):
+        seen.append(token)
+    assert [token.id for token in seen] == plain.token_ids
+    assert any(token.from_draft for token in seen)
+    logits = llm.logits(prompt + plain.token_ids[:-1])[len(prompt) - 1 :].astype(np.float64)
+    for row, token in zip(logits, seen, strict=True):
+        expected = row[token.id] - row.max() - np.log(np.exp(row - row.max()).sum())
+        assert abs(token.logprob - expected) < 1e-5
+
+
+def test_sampling_with_drafts_has_the_distribution_of_plain_sampling(llm):
+    """Chi-square over the token after a prompt and the pair that follows, on many seeds."""
+    prompt, counts = [5, 9], dict[tuple, list]()
+    for draft in ("none", "trigram"):
+        size, first = (4, 10_000) if draft == "trigram" else (None, 0)
+        options = {"max_new_tokens": 2, "top_k": 6, "eos_token_id": [], "draft": draft, "draft_tokens": size}
+        outs = [llm.generate(prompt, "sample", seed=first + i, **options) for i in range(400)]
+        for out in outs:
+            counts.setdefault(tuple(out.token_ids), [0, 0])[draft != "none"] += 1
+    table = np.array([pair for pair in counts.values() if sum(pair) >= 10], np.float64)
+    expected = table.sum(1, keepdims=True) / 2
+    statistic = ((table - expected) ** 2 / expected).sum()
+    freedom = len(table) - 1
+    assert statistic < freedom + 4 * np.sqrt(2 * freedom) + 4

@@ -1,0 +1,98 @@
+"""trigram_draft: the C++ body is the contract to the bit, the contract does what it says, memory stays bounded."""
+
+import copy
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindcold.ops import trigram_draft
+from mindcold.ops.trigram_draft.bodies import CppTrigram, PythonTrigram
+from mindcold.ops.trigram_draft.reference import Table, best_first, bump, distribution, find
+
+texts = st.lists(st.lists(st.integers(0, 9), min_size=0, max_size=60), min_size=1, max_size=4)
+
+
+def same(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("keys", "tokens", "weights"))
+
+
+@settings(deadline=None)
+@given(texts, st.sampled_from([1, 2, 7, 64]), st.integers(1, 20), st.integers(1, 6))
+def test_cpp_equals_the_contract(found, buckets, budget, depth):
+    """Small tables overflow all the time, so evictions are compared too."""
+    tables = {body: [Table.empty(buckets), Table.empty(buckets)] for body in (CppTrigram, PythonTrigram)}
+    trees = {}
+    for body, (shared, own) in tables.items():
+        run = body()
+        for i, ids in enumerate(found):
+            run.update((shared, own)[i % 2], ids, min(i, len(ids)), 0.04, 0.1)
+        trees[body] = [run.draft(shared, own, last, budget, depth, 1e-3) for last in ((1, 2), (-1, 3), (5, 5))]
+    for mine, its in zip(*tables.values(), strict=True):
+        assert same(mine, its)
+    assert trees[CppTrigram] == trees[PythonTrigram]
+
+
+@settings(deadline=None)
+@given(texts, st.integers(1, 30), st.integers(1, 6))
+def test_a_tree_is_a_tree(found, budget, depth):
+    table = Table.empty(64)
+    body = trigram_draft.body()
+    for ids in found:
+        body.update(table, ids, 0, 0.24, 3.0)
+    tokens, parents, odds = body.draft(table, Table.empty(4), (1, 2), budget, depth, 1e-3)
+    assert len(tokens) == len(parents) == len(odds) <= budget
+    assert all(-1 <= parent < i for i, parent in enumerate(parents))
+    assert len(set(zip(parents, tokens, strict=True))) == len(tokens)  # siblings differ
+    assert odds == sorted(odds, reverse=True)
+    assert all(odds[i] <= odds[parent] for i, parent in enumerate(parents) if parent >= 0)
+    levels = []
+    for parent in parents:
+        levels.append(1 if parent < 0 else levels[parent] + 1)
+    assert max(levels, default=0) <= depth
+    # best first is optimal: no smaller budget's tree holds a node that this one lacks
+    assert (
+        body.draft(table, Table.empty(4), (1, 2), max(1, budget // 2), depth, 1e-3)[0] == tokens[: max(1, budget // 2)]
+    )
+
+
+def test_shares_by_hand():
+    table = Table.empty(64)
+    for token, count in ((7, 3), (8, 1)):
+        for _ in range(count):
+            bump(table, (1, 2), token, 0.25, 3.0)
+    bump(table, (-1, 2), 9, 0.25, 3.0)
+    found = distribution([table], 1, 2)
+    # trigrams weigh 1, so 4/5 is theirs; the bigram weighs 1/4 and gets half of the rest
+    assert np.isclose(found[7], 0.8 * 0.75) and np.isclose(found[8], 0.8 * 0.25) and np.isclose(found[9], 0.1)
+    assert best_first([table], 1, 2, 2, 4, 0.0)[:2] == ([7, 8], [-1, -1])
+
+
+def test_weights_grow_in_steps_up_to_the_cap():
+    table = Table.empty(8)
+    for _ in range(80):
+        bump(table, (1, 2), 3, 0.04, 3.0)
+    place = find(table, (1, 2))
+    assert table.weights[place].max() == 3.0
+    bump(table, (1, 2), 4, 0.04, 3.0)
+    assert np.isclose(table.weights[place][1], 0.04)
+
+
+def test_a_million_updates_stay_in_the_same_memory_and_evict_the_least_useful():
+    table = Table.empty(32)
+    arrays = table.keys, table.tokens, table.weights
+    body, rng = trigram_draft.body(), np.random.default_rng(0)
+    for _ in range(100):
+        body.update(table, rng.integers(0, 5000, 3400), 0, 0.04, 3.0)
+        body.update(table, [1, 2, 3] * 30, 0, 0.24, 3.0)  # what comes again and again
+    assert all(mine is its for mine, its in zip(arrays, (table.keys, table.tokens, table.weights), strict=True))
+    assert table.weights.max() <= 3.0 and table.weights.min() >= 0
+    assert body.draft(table, Table.empty(1), (1, 2), 1, 1, 0.0)[0] == [3]
+
+
+def test_a_prompt_of_one_token_or_none_is_learned():
+    for ids in ([], [4], [4, 5]):
+        mine, its = Table.empty(4), Table.empty(4)
+        CppTrigram().update(mine, ids, 0, 0.04, 3.0)
+        PythonTrigram().update(its, ids, 0, 0.04, 3.0)
+        assert same(mine, its) and same(copy.deepcopy(mine), its)
