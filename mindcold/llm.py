@@ -79,19 +79,27 @@ class LLM:
         if dtype == "auto":
             dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
         self.dtype = dtype
-        self.trigrams = TrigramTables()
+        self.trigrams = TrigramTables(self.config.vocab_size, backend=backend)
         """What the trigram drafter has learned, of all adapters."""
         self._budgets: dict[object, Budget] = {}
         self.engine = Engine(self.config, Weights(checkpoint, dtype, backend), backend)
 
     def forget_drafts(self) -> None:
         """Let drafters start anew, as after loading."""
-        self.trigrams = TrigramTables()
+        self.trigrams = TrigramTables(self.config.vocab_size)
 
     @property
     def adapters(self) -> list[str]:
         """Names of the live adapters, in the order they were added."""
         return [adapter.name for adapter in self.engine.adapters]
+
+    def save_drafts(self, path: str | Path) -> None:
+        """Write what the trigram drafter has learned to a safetensors file."""
+        self.trigrams.save(path)
+
+    def load_drafts(self, path: str | Path) -> None:
+        """Go on with what `save_drafts` wrote; RequestError for another model's or adapter's, and for damage."""
+        self.trigrams.load(path, [BASE, *self.adapters])
 
     def add_adapter(self, name: str, path: str | Path) -> None:
         """Load one more PEFT adapter under a name; AdapterError says what is wrong with it."""
@@ -235,7 +243,9 @@ class LLM:
             request = decoding.Request(i, prompt, built, options, number, eos, budget)
             if (options.draft or built.draft) == "trigram":
                 alike = (number, built.name, min(len(prompts), self.max_batch))
-                request.drafter = TrigramDrafter(self.trigrams, (number, built.contrast))
+                score = f"alpha {options.alpha} beta {options.beta}" if built.contrast else "plain"
+                table = self.trigrams.key(BASE if number < 0 else self.adapters[number], score)
+                request.drafter = TrigramDrafter(self.trigrams, table)
                 request.draft_budget = self._budgets.setdefault(alike, Budget())
             requests.append(request)
         return requests

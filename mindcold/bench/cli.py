@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drafts", type=int, default=0, metavar="N", help="instead, measure drafts on N prompts a kind"
     )
+    parser.add_argument("--accuracy", type=int, default=0, metavar="N", help="instead, compare dtypes on N problems")
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds, tasks in turn (default 9)")
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
     parser.add_argument(
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError("--prefill-tokens: a positive number is expected")
     if args.drafts:
         return report_drafts(args)
+    if args.accuracy:
+        return report_accuracy(args)
     with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
         report(args, measure(args, Path(folder)))
     return 0
@@ -121,6 +124,16 @@ def report_drafts(args: argparse.Namespace) -> int:
         print(json.dumps({"setting": setting, "drafts": found}))
     else:
         print(", ".join(f"{name} {value}" for name, value in setting.items()) + "\n\n" + table(found))
+    return 0
+
+
+def report_accuracy(args: argparse.Namespace) -> int:
+    """Measure and print what a weight dtype costs in exactness."""
+    from mindcold.bench.accuracy import measure
+    from mindcold.bench.report import table
+
+    rows = measure(args.accuracy, args.backend)
+    print(json.dumps({"accuracy": rows}) if args.json else table(rows))
     return 0
 
 

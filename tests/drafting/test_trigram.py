@@ -1,0 +1,96 @@
+"""The trigram drafter's tables: what is kept apart, what is kept at all, and files of them."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mindcold.drafting import TrigramDrafter, TrigramTables
+from mindcold.errors import RequestError
+
+VOCAB = 50
+
+
+def taught(key="one/plain", text=(1, 2, 3, 4) * 4):
+    tables = TrigramTables(VOCAB, buckets=64)
+    TrigramDrafter(tables, key).observe(list(text), len(text))
+    return tables
+
+
+def test_what_one_adapter_taught_another_does_not_know():
+    tables = taught()
+    assert TrigramDrafter(tables, "one/plain").propose([1, 2], 2).tokens == [3, 4]
+    assert TrigramDrafter(tables, "two/plain").propose([1, 2], 2).tokens == []
+    tables.seed([1, 2, 9, 9])
+    assert 9 in TrigramDrafter(tables, "two/plain").propose([1, 2], 2).tokens  # the shared table is everyone's
+
+
+def test_it_learns_as_it_goes():
+    drafter = TrigramDrafter(TrigramTables(VOCAB, buckets=64), "one/plain")
+    ids = [5, 6, 7]
+    assert drafter.propose(ids, 3).tokens == []
+    drafter.observe(ids, 3)
+    for token in (5, 6, 7, 5, 6):
+        ids.append(token)
+        drafter.observe(ids, 1)
+    assert drafter.propose(ids, 3).tokens == [7, 5, 6]
+
+
+def test_the_number_of_tables_is_bounded():
+    tables = TrigramTables(VOCAB, buckets=4, limit=3)
+    sizes = set()
+    for i in range(20):
+        TrigramDrafter(tables, f"{i}/plain").observe([1, 2, 3], 3)
+        sizes.add(tables.nbytes)
+    assert max(sizes) == 4 * min(sizes) // 2  # the shared one and three others, after one and the shared one
+
+
+def test_a_file_brings_everything_back(tmp_path):
+    tables = taught()
+    tables.seed([1, 2, 9])
+    tables.save(tmp_path / "t.safetensors")
+    again = TrigramTables(VOCAB, buckets=8)
+    again.load(tmp_path / "t.safetensors", ["base", "one"])
+    for ids in ([1, 2], [3, 4], [2, 9]):
+        mine, its = (TrigramDrafter(item, "one/plain").propose(ids, 8) for item in (tables, again))
+        assert mine == its
+    assert [path.name for path in tmp_path.iterdir()] == ["t.safetensors"]
+
+
+def damage(path, change):
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, {"format": "mindcold trigram tables 1", "vocab_size": "50", "tables": '["one/plain"]'})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "truncated or not a safetensors file"),
+        (lambda path: save_file(load_file(path), path, {"format": "other"}), "format: 'other', but"),
+        (lambda path: damage(path, lambda t: t.pop("1.keys")), "table 1: missing"),
+        (lambda path: damage(path, lambda t: t.update({"1.keys": t["1.keys"][:3].copy()})), "wrong type or shape"),
+        (lambda path: damage(path, lambda t: t["0.tokens"].__setitem__(0, 50)), "tokens or weights that cannot be"),
+        (
+            lambda path: damage(path, lambda t: t["0.weights"].__setitem__(0, np.nan)),
+            "tokens or weights that cannot be",
+        ),
+    ],
+)
+def test_damaged_files_are_refused_and_change_nothing(tmp_path, change, message):
+    path = tmp_path / "t.safetensors"
+    tables = taught()
+    tables.save(path)
+    change(path)
+    with pytest.raises(RequestError, match=message):
+        tables.load(path, ["one"])
+    assert TrigramDrafter(tables, "one/plain").propose([1, 2], 1).tokens == [3]
+
+
+def test_tables_of_another_vocabulary_or_adapter_are_refused(tmp_path):
+    path = tmp_path / "t.safetensors"
+    taught().save(path)
+    with pytest.raises(RequestError, match="vocab_size: 50, but the model has 99"):
+        TrigramTables(99).load(path, ["one"])
+    with pytest.raises(RequestError, match="'one/plain' is of an adapter that is not loaded; loaded are base, two"):
+        TrigramTables(VOCAB).load(path, ["base", "two"])
