@@ -58,7 +58,7 @@ class PackedWeight:
     def freeze(self) -> None:
         """Make the Parameters the graphs share and let go of the arrays: a Parameter always has memory of its own."""
         self.panels = constant(self._panels, f"{self.name}.panels")
-        self.scale = constant(self._scale, f"{self.name}.scale")
+        self.scale = ms.Tensor(self._scale)
         del self._panels, self._scale
         use_large_pages(self.panels)
 
@@ -99,7 +99,7 @@ class AotLoraLinear(nn.Cell):
         low_rank, index = pack_pairs(pairs, count, inputs)
         self.vectors = ms.Tensor(np.concatenate([np.array([epsilon], np.float32), gain, padded], dtype=np.float32))
         self.index = ms.Tensor(np.concatenate([np.array([len(gain), len(padded)], np.int32), index], dtype=np.int32))
-        self.low_rank = constant(low_rank, f"{weight.name}.lora") if pairs else ms.Tensor(low_rank)
+        self.low_rank = ms.Tensor(low_rank)
         self.none = ms.Tensor(np.zeros(1, np.float32))
         self.run = ops.Custom(
             f"{build.library(SOURCE)}:lora_linear",
