@@ -83,7 +83,7 @@ class Pool {
     using Clock = std::chrono::steady_clock;
     for (;;) {
       work();
-      const auto until = Clock::now() + std::chrono::microseconds(300);
+      const auto until = Clock::now() + std::chrono::microseconds(2000);
       bool found = false;
       while (!found && Clock::now() < until) {
         for (int i = 0; i < 64 && !found; ++i) {

@@ -60,10 +60,9 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
             rows = decode_rows if deciding else prefill_rows
             plan, parts = _plan(active, rows if deciding else min(rows, chunk), deciding)
             scores = any(part.head >= 0 and part.request.needs_scores for part in parts)
-            started = time.perf_counter()
             scored = engine.run(plan, rows, row_bucket(max(1, len(plan.heads))), streams > 1, scores)
-            if deciding:
-                active[0].draft_budget.measured(len(plan.rows), time.perf_counter() - started)
+            if deciding and scored.seconds is not None:
+                active[0].draft_budget.measured(len(plan.rows), scored.seconds)
             for part in parts:
                 request = part.request
                 request.target_passes += 1

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 
 DECAY = 0.9
-"""Weight of the past in the running averages."""
+"""Weight of the past in the running average of what came true."""
+
+FORGET = 0.98
+"""Weight of the past in the measurement of steps."""
+
+PRIOR = 0.03
+"""What a row is taken to add to a step's time, as a share of it, before steps of different sizes were measured."""
 
 RETRY = 32
 """Steps without a draft after which one is tried again, as things may have changed."""
@@ -13,52 +19,63 @@ class Budget:
     """Chooses the size of the next draft so that the expected time per token is least.
 
     The expected number of tokens of a step is one and the probabilities of its nodes, corrected by how many of the
-    nodes drafted lately came true. Its time is what steps of that many rows took lately, between measured sizes by
-    interpolation; larger sizes than ever measured are taken to cost in proportion. A draft that does not pay is left
-    out, and tried again after some steps.
+    nodes drafted lately came true. Its time is a line over the rows, fitted to the steps measured lately. A draft that
+    does not pay is left out, and tried again after some steps.
     """
 
     def __init__(self) -> None:
-        self._times: dict[int, float] = {}
+        # running sums of the line's least squares, over rows and seconds
+        self._weight = self._rows = self._squares = self._seconds = self._products = 0.0
         self._expected, self._accepted = 1.0, 1.0
         self._without = 0
 
     def choose(self, odds: Sequence[float], known: int, streams: int, most: int) -> int:
         """Nodes to verify of a draft: `known` rows are in the step anyway, each node takes `streams`, `most` fit."""
         trust = self._accepted / self._expected
-        best, best_rate, tokens = 0, 1.0 / self.time(known), 1.0
-        for count, probability in enumerate(odds[:most], start=1):
-            tokens += min(1.0, trust * probability)
-            rate = tokens / self.time(known + count * streams)
+        count = min(len(odds), most)
+        times = self.times(known, streams, count)
+        best, best_rate, tokens = 0, 1.0 / times[0], 1.0
+        for i in range(count):
+            tokens += min(1.0, trust * odds[i])
+            rate = tokens / times[i + 1]
             if rate > best_rate * 1.02:
-                best, best_rate = count, rate
-        self._without = self._without + 1 if best == 0 and odds else 0
+                best, best_rate = i + 1, rate
+        self._without = self._without + 1 if best == 0 and count else 0
         if self._without >= RETRY:
             self._without = 0
-            return min(len(odds), most, 2)
+            return min(count, 2)
         return best
 
-    def time(self, rows: int) -> float:
-        """Expected time of a step with so many rows, in any unit."""
-        if not self._times:
-            return 1.0 + 0.02 * rows
-        sizes = sorted(self._times)
-        if rows <= sizes[0]:
-            return self._times[sizes[0]]
-        if rows >= sizes[-1]:
-            return self._times[sizes[-1]] * (1 + 0.5 * (rows / sizes[-1] - 1))
-        high = next(size for size in sizes if size >= rows)
-        low = max(size for size in sizes if size <= rows)
-        if high == low:
-            return self._times[low]
-        share = (rows - low) / (high - low)
-        return self._times[low] * (1 - share) + self._times[high] * share
+    def times(self, known: int, streams: int, count: int) -> list[float]:
+        """Expected times of steps with 0 .. count nodes, in any unit."""
+        base, slope = self.line()
+        return [base + slope * (known + i * streams) for i in range(count + 1)]
+
+    def line(self) -> tuple[float, float]:
+        """Time of a step as a line over its rows: where it starts, and what a row adds."""
+        if not self._weight:
+            return 1.0, PRIOR
+        mean_rows, mean = self._rows / self._weight, self._seconds / self._weight
+        spread = self._squares / self._weight - mean_rows**2
+        together = self._products / self._weight - mean_rows * mean
+        # a little weight on the prior, so that steps of one size alone give a line too
+        slope = (together + PRIOR * mean * 0.1) / (spread + 0.1)
+        slope = max(slope, 0.0)
+        return max(mean - slope * mean_rows, 0.1 * mean), slope
 
     def measured(self, rows: int, seconds: float) -> None:
         """A step of so many rows took this long."""
-        before = self._times.get(rows)
-        # a pause of the machine is not the step's
-        self._times[rows] = seconds if before is None else min(DECAY * before + (1 - DECAY) * seconds, 1.5 * before)
+        if self._weight:
+            base, slope = self.line()
+            seconds = min(seconds, 3 * (base + slope * rows))  # a pause of the machine is not the step's
+        for name, value in (
+            ("_weight", 1.0),
+            ("_rows", rows),
+            ("_squares", rows * rows),
+            ("_seconds", seconds),
+            ("_products", rows * seconds),
+        ):
+            setattr(self, name, FORGET * getattr(self, name) + value)
 
     def observed(self, odds: Sequence[float], accepted: int) -> None:
         """A draft with these node probabilities had so many nodes accepted."""

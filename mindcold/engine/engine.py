@@ -1,5 +1,6 @@
 """The engine of a loaded model: opens slots, runs steps, commits what was accepted."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -39,6 +40,8 @@ class Scored:
     """Its log-probability (natural log) under the score, float32 [P]."""
     scores: ms.Tensor | None
     """Masked scores float32 [P, vocab], if they were asked for."""
+    seconds: float | None
+    """What the step took; None where its graph had to be compiled first."""
 
 
 class GraphKind(NamedTuple):
@@ -57,6 +60,7 @@ class Engine:
         self._pool: KVPool | None = None
         self._model: CausalLM | None = None
         self._moves: list[tuple[int, int]] = []
+        self._ran: set[tuple[GraphKind, int, int]] = set()
         self._graphs: dict[GraphKind | None, Callable[..., Any]] = {}
 
     @property
@@ -76,8 +80,7 @@ class Engine:
     def add_adapter(self, adapter: Adapter) -> int:
         """Make an adapter live and return its id; graphs are compiled anew, weights stay where they are."""
         number = self._bank.add(adapter)
-        self._model = None
-        self._graphs.clear()
+        self._forget_graphs()
         return number
 
     def reserve(self, cells: int) -> None:
@@ -92,8 +95,7 @@ class Engine:
         while size <= cells:
             size *= 2
         self._pool = KVPool(self.config, size, self._pool)
-        self._model = None
-        self._graphs.clear()
+        self._forget_graphs()
 
     def open(self, size: int, adapter: int) -> Slot | None:
         """A slot for up to `size` tokens under an adapter id (-1 for the base), or None while the pool is full."""
@@ -127,9 +129,14 @@ class Engine:
         plan.moves, self._moves = self._moves, []
         rows = row_bucket(max(rows, len(plan.moves)))
         pairs, alpha_beta = plan.head_matrix(heads)
-        graph = self._graph(GraphKind(contrast, scores))
+        kind = GraphKind(contrast, scores)
+        graph, known = self._graph(kind), (kind, rows, heads) in self._ran
+        started = time.perf_counter()
         out = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
-        return Scored(out[0].asnumpy(), out[1].asnumpy(), out[2] if scores else None)
+        tokens, logprobs = out[0].asnumpy(), out[1].asnumpy()
+        self._ran.add((kind, rows, heads))
+        seconds = time.perf_counter() - started if known else None
+        return Scored(tokens, logprobs, out[2] if scores else None, seconds)
 
     def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
@@ -138,6 +145,12 @@ class Engine:
         take = np.arange(rows, dtype=np.int32)
         out = self._graph(None)(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
         return out.asnumpy()[: len(plan.rows)]
+
+    def _forget_graphs(self) -> None:
+        """What is compiled holds the old pool or adapters."""
+        self._model = None
+        self._graphs.clear()
+        self._ran.clear()
 
     def _network(self) -> CausalLM:
         if self._model is None:

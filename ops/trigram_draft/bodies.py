@@ -4,13 +4,14 @@ import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from mindcold.ops import build
 from mindcold.ops.trigram_draft import reference
 from mindcold.ops.trigram_draft.reference import Table
 
 SOURCE = Path(__file__).with_name("kernel.cc")
+
+LARGEST = 256
+"""Most nodes of a tree."""
 
 Tree = tuple[list[int], list[int], list[float]]
 """Tokens, parents and path probabilities of a draft tree."""
@@ -28,44 +29,48 @@ class PythonTrigram:
         return reference.best_first([shared, own], *last, budget, depth, floor)
 
 
+class CTable(ctypes.Structure):
+    """A table as kernel.cc sees it."""
+
+    _fields_ = [
+        ("keys", ctypes.c_void_p),
+        ("tokens", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("buckets", ctypes.c_int64),
+    ]
+
+
 class CppTrigram:
-    """The C++ body, called directly: a draft is made between two steps, where no graph runs."""
+    """The C++ body, called directly: a draft is made between two steps, where no graph runs and microseconds count."""
 
     def __init__(self) -> None:
         library = ctypes.CDLL(str(build.library(SOURCE)))
+        table, number, real = ctypes.POINTER(CTable), ctypes.c_int32, ctypes.c_double
         self._update, self._draft = library.trigram_update, library.trigram_draft
+        self._update.argtypes = [table, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_float, ctypes.c_float]
+        self._update.restype = None
+        self._draft.argtypes = [table, table, number, number, number, number, real, *[ctypes.c_void_p] * 3]
+        self._draft.restype = number
+        self._out = (number * LARGEST)(), (number * LARGEST)(), (real * LARGEST)()
+        self._tables: dict[int, tuple[Table, CTable]] = {}
+
+    def _of(self, table: Table) -> CTable:
+        known = self._tables.get(id(table))
+        if known is None or known[0] is not table:
+            addresses = (item.ctypes.data for item in (table.keys, table.tokens, table.weights))
+            known = table, CTable(*addresses, len(table.keys))
+            if len(self._tables) > 64:
+                self._tables.clear()
+            self._tables[id(table)] = known
+        return known[1]
 
     def update(self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float) -> None:
         """See reference.update."""
-        setting = np.array([start, amount, cap], np.float32)
-        call(
-            self._update,
-            table.keys,
-            table.tokens,
-            table.weights,
-            np.array(ids, np.int32),
-            setting,
-            np.zeros(1, np.int32),
-        )
+        values = (ctypes.c_int32 * len(ids))(*ids)
+        self._update(self._of(table), values, len(ids), start, amount, cap)
 
     def draft(self, shared: Table, own: Table, last: tuple[int, int], budget: int, depth: int, floor: float) -> Tree:
         """See reference.best_first; -1 stands for a token that is not there."""
-        tokens, parents = np.empty(budget, np.int32), np.empty(budget, np.int32)
-        odds, count = np.empty(budget, np.float64), np.zeros(1, np.int32)
-        tables = (shared.keys, shared.tokens, shared.weights, own.keys, own.tokens, own.weights)
-        setting = np.array([depth, floor], np.float64)
-        call(self._draft, *tables, np.array(last, np.int32), setting, tokens, parents, odds, count)
-        size = int(count[0])
-        return tokens[:size].tolist(), parents[:size].tolist(), odds[:size].tolist()
-
-
-def call(function, *operands: np.ndarray) -> None:
-    """Call a kernel with arrays the way MindSpore would."""
-    count = len(operands)
-    params = (ctypes.c_void_p * count)(*[item.ctypes.data for item in operands])
-    shapes = [(ctypes.c_int64 * item.ndim)(*item.shape) for item in operands]
-    pointers = (ctypes.POINTER(ctypes.c_int64) * count)(
-        *[ctypes.cast(s, ctypes.POINTER(ctypes.c_int64)) for s in shapes]
-    )
-    if function(count, params, None, pointers, None, None, None):
-        raise ValueError("wrong number of operands")
+        tokens, parents, odds = self._out
+        size = self._draft(self._of(shared), self._of(own), *last, min(budget, LARGEST), depth, floor, *self._out)
+        return tokens[:size], parents[:size], odds[:size]

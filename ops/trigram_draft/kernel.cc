@@ -5,18 +5,19 @@
 #include <utility>
 #include <vector>
 
-namespace {
-
-constexpr int64_t kWays = 4;
-constexpr int64_t kSuccessors = 12;
-constexpr int32_t kNone = -1;
-
+// keys [n, 4, 2], tokens, weights [n, 4, 12], and n.
 struct Table {
   int32_t* keys;
   int32_t* tokens;
   float* weights;
   int64_t buckets;
 };
+
+namespace {
+
+constexpr int64_t kWays = 4;
+constexpr int64_t kSuccessors = 12;
+constexpr int32_t kNone = -1;
 
 struct Context {
   int32_t first, second;
@@ -114,37 +115,20 @@ struct Node {
 
 }  // namespace
 
-// keys [n, 4, 2], tokens, weights [n, 4, 12] (all changed in place), ids int32 [m], setting float32 [3]: start, amount,
-// cap; output int32 [1], unused.
-extern "C" int trigram_update(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (count != 6) return 1;
-  const Table t{static_cast<int32_t*>(params[0]), static_cast<int32_t*>(params[1]), static_cast<float*>(params[2]),
-                shapes[0][0]};
-  const auto* ids = static_cast<const int32_t*>(params[3]);
-  const auto* setting = static_cast<const float*>(params[4]);
-  for (int64_t i = static_cast<int64_t>(setting[0]); i < shapes[3][0]; ++i) {
-    if (i >= 2) bump(t, {ids[i - 2], ids[i - 1]}, ids[i], setting[1], setting[2]);
-    if (i >= 1) bump(t, {kNone, ids[i - 1]}, ids[i], setting[1], setting[2]);
-    bump(t, {kNone, kNone}, ids[i], setting[1], setting[2]);
+extern "C" void trigram_update(const Table* table, const int32_t* ids, int64_t count, int64_t start, float amount,
+                               float cap) {
+  for (int64_t i = start; i < count; ++i) {
+    if (i >= 2) bump(*table, {ids[i - 2], ids[i - 1]}, ids[i], amount, cap);
+    if (i >= 1) bump(*table, {kNone, ids[i - 1]}, ids[i], amount, cap);
+    bump(*table, {kNone, kNone}, ids[i], amount, cap);
   }
-  return 0;
 }
 
-// Two tables (keys, tokens, weights of each), context int32 [2], setting float64 [2]: depth, floor; outputs tokens int32
-// [B], parents int32 [B], odds float64 [B], count int32 [1].
-extern "C" int trigram_draft(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (count != 12) return 1;
-  std::vector<Table> tables;
-  for (int i = 0; i < 6; i += 3) {
-    tables.push_back({static_cast<int32_t*>(params[i]), static_cast<int32_t*>(params[i + 1]),
-                      static_cast<float*>(params[i + 2]), shapes[i][0]});
-  }
-  const auto* context = static_cast<const int32_t*>(params[6]);
-  const auto* setting = static_cast<const double*>(params[7]);
-  auto* tokens = static_cast<int32_t*>(params[8]);
-  auto* parents = static_cast<int32_t*>(params[9]);
-  auto* odds = static_cast<double*>(params[10]);
-  const int32_t budget = static_cast<int32_t>(shapes[8][0]);
+// Fills tokens, parents and odds with at most `budget` nodes and returns how many.
+extern "C" int32_t trigram_draft(const Table* shared, const Table* own, int32_t first, int32_t second,
+                                 int32_t budget, int32_t depth, double floor, int32_t* tokens, int32_t* parents,
+                                 double* odds) {
+  const std::vector<Table> tables{*shared, *own};
   std::priority_queue<Node> open;
   Shares found;
   int64_t discovered = 0;
@@ -154,19 +138,18 @@ extern "C" int trigram_draft(int count, void** params, int*, int64_t** shapes, c
       return a.second != b.second ? a.second > b.second : a.first < b.first;
     });
     for (const auto& item : found) {
-      if (probability * item.second < setting[1]) continue;
+      if (probability * item.second < floor) continue;
       open.push({probability * item.second, discovered++, last, item.first, parent, level});
     }
   };
   int32_t size = 0;
-  expand(context[0], context[1], -1, 1.0, 1);
+  expand(first, second, -1, 1.0, 1);
   while (!open.empty() && size < budget) {
     const Node node = open.top();
     open.pop();
     tokens[size] = node.token, parents[size] = node.parent, odds[size] = node.odds;
     ++size;
-    if (node.level < setting[0]) expand(node.before, node.token, size - 1, node.odds, node.level + 1);
+    if (node.level < depth) expand(node.before, node.token, size - 1, node.odds, node.level + 1);
   }
-  *static_cast<int32_t*>(params[11]) = size;
-  return 0;
+  return size;
 }
