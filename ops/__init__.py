@@ -5,6 +5,17 @@ from mindcold.ops.lora_linear import operator as lora_linear
 from mindcold.ops.rope import operator as rope
 from mindcold.ops.swiglu import operator as swiglu
 from mindcold.ops.tree_attention import operator as tree_attention
+from mindcold.ops.tree_verify import operator as tree_verify
+from mindcold.ops.trigram_draft import lookup_operator as trigram_lookup
 from mindcold.ops.trigram_draft import operator as trigram_draft
 
-__all__ = ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention", "trigram_draft"]
+__all__ = [
+    "contrastive_score",
+    "lora_linear",
+    "rope",
+    "swiglu",
+    "tree_attention",
+    "tree_verify",
+    "trigram_draft",
+    "trigram_lookup",
+]

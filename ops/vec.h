@@ -75,11 +75,45 @@ inline void keep(Vec* v) {
 #endif
 }
 
+// Whether a comparison holds in any lane.
+template <class Mask>
+inline bool any(Mask mask) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask(reinterpret_cast<__m512i>(mask), reinterpret_cast<__m512i>(mask)) != 0;
+#elif defined(__AVX2__) && defined(__FMA__)
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) != 0;
+#else
+  int found = 0;
+  for (int i = 0; i < kLanes; ++i) found |= mask[i];
+  return found != 0;
+#endif
+}
+
 // Sum of the lanes, in order.
 inline float sum(Vec v) {
   float total = v[0];
   for (int i = 1; i < kLanes; ++i) total += v[i];
   return total;
+}
+
+// The sums of the lanes of as many vectors, each by halves.
+inline Vec sum_each(const Vec* v) {
+  Vec out;
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+  const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+  const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+  out = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
+#else
+  for (int i = 0; i < kLanes; ++i) {
+    float lane[kLanes];
+    store(lane, v[i]);
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      for (int j = 0; j < half; ++j) lane[j] += lane[j + half];
+    }
+    out[i] = lane[0];
+  }
+#endif
+  return out;
 }
 
 // A fixed order of additions, so that a result never depends on what else is computed.

@@ -102,11 +102,15 @@ def _plan(active: list[Request], rows: int, deciding: bool) -> tuple[StepPlan, l
         if count == len(request.pending):
             contrast = request.method.contrast
             head = len(plan.heads)
-            for node in range(len(draft.tokens) + 1):
+            nodes = [
+                (-1, -1),
+                *((token, head + 1 + node) for token, node in zip(draft.tokens, draft.parents, strict=True)),
+            ]
+            for i, node in enumerate(nodes):
                 if contrast:
-                    plan.score(last[0] + node, last[1] + node, contrast.alpha, contrast.beta)
+                    plan.score(last[0] + i, last[1] + i, contrast.alpha, contrast.beta, *node)
                 else:
-                    plan.score(last[0] + node)
+                    plan.score(last[0] + i, token=node[0], parent=node[1])
         parts.append(Part(request, count, head, draft))
     return plan, parts
 
@@ -118,12 +122,13 @@ def _verify(part: Part, scored: Scored, path: list[int]) -> Iterator[Decided]:
     nothing (for sampling, unlike the rule of ADED's code, arXiv 2407.12021).
     """
     request, draft, before = part.request, part.draft, len(part.request.token_ids)
-    node = -1
+    node, first = -1, part.head + 1
     while True:
-        token, logprob = request.choose(scored, part.head + 1 + node)
-        node = next(
-            (i for i in range(node + 1, len(draft.tokens)) if (draft.parents[i], draft.tokens[i]) == (node, token)), -1
-        )
+        token, logprob = request.choose(scored, first + node)
+        if token == scored.tokens[first + node]:
+            node = max(int(scored.follow[first + node]) - first, -1)
+        else:  # not the graph's own choice
+            node = draft.child(node, token)
         request.accept(token)
         if node >= 0:
             path.append(node)

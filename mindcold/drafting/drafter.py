@@ -15,6 +15,11 @@ class Draft:
     odds: list[float] = field(default_factory=list)
     """Probability, as the drafter sees it, that all tokens up to this node come true; falls along the list."""
 
+    def child(self, node: int, token: int) -> int:
+        """The node with this token behind another (-1 for the last known token), -1 for none."""
+        known = zip(range(len(self.tokens)), self.parents, self.tokens, strict=True)
+        return next((i for i, parent, guess in known if parent == node and guess == token), -1)
+
     def first(self, count: int) -> "Draft":
         """The tree of the first nodes."""
         return Draft(self.tokens[:count], self.parents[:count], self.odds[:count])

@@ -36,6 +36,8 @@ class Scored:
 
     tokens: np.ndarray
     """Best token, int32 [P]."""
+    follow: np.ndarray
+    """The head of the draft's node with that token behind this one, -1 for none, int32 [P]."""
     logprobs: np.ndarray
     """Its log-probability (natural log) under the score, float32 [P]."""
     scores: ms.Tensor | None
@@ -128,15 +130,15 @@ class Engine:
         """
         plan.moves, self._moves = self._moves, []
         rows = row_bucket(max(rows, len(plan.moves)))
-        pairs, alpha_beta = plan.head_matrix(heads)
+        numbers, alpha_beta = plan.head_matrix(heads)
         kind = GraphKind(contrast, scores)
         graph, known = self._graph(kind), (kind, rows, heads) in self._ran
         started = time.perf_counter()
-        out = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(pairs), ms.Tensor(alpha_beta))
-        tokens, logprobs = out[0].asnumpy(), out[1].asnumpy()
+        out = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(numbers), ms.Tensor(alpha_beta))
+        verified, logprobs = out[0].asnumpy(), out[1].asnumpy()
         self._ran.add((kind, rows, heads))
         seconds = time.perf_counter() - started if known else None
-        return Scored(tokens, logprobs, out[2] if scores else None, seconds)
+        return Scored(verified[0], verified[1], logprobs, out[2] if scores else None, seconds)
 
     def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""

@@ -10,8 +10,8 @@ from mindcold.ops.lora_linear import PADDING
 PADDING_ROW = (0, -1, 0, 0, -1, PADDING)
 """A row that belongs to no sequence: token, start, position, cell, parent, adapter."""
 
-PADDING_HEAD = (-1, -1, -1.0, 0.0)
-"""A head that scores nothing: expert row, amateur row, alpha, beta."""
+PADDING_HEAD = (-1, -1, -1, -1, -1.0, 0.0)
+"""A head that scores nothing: expert row, amateur row, draft token, parent head, alpha, beta."""
 
 
 class StepPlan:
@@ -19,7 +19,7 @@ class StepPlan:
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, int, int, int, int, int]] = []
-        self.heads: list[tuple[int, int, float, float]] = []
+        self.heads: list[tuple[int, int, int, int, float, float]] = []
         self.moves: list[tuple[int, int]] = []
         """Cells to copy from and to before anything else, see `mindcold.ops.tree_attention`."""
 
@@ -40,12 +40,21 @@ class StepPlan:
             cell = self.rows[root][3] + 1 + i
             self.rows.append((token, slot.start, self.rows[above][2] + 1, cell, above, slot.adapter))
 
-    def score(self, expert: int, amateur: int | None = None, alpha: float = 0.0, beta: float = 0.0) -> int:
+    def score(
+        self,
+        expert: int,
+        amateur: int | None = None,
+        alpha: float = 0.0,
+        beta: float = 0.0,
+        token: int = -1,
+        parent: int = -1,
+    ) -> int:
         """Ask for the score of row `expert`, contrasted with row `amateur` if given; the number of the head.
 
-        alpha = 0 leaves every token in, beta = 0 scores the expert alone.
+        alpha = 0 leaves every token in, beta = 0 scores the expert alone. The head of a draft's node names its token
+        and the head of its parent, see `mindcold.ops.tree_verify`.
         """
-        self.heads.append((expert, expert if amateur is None else amateur, alpha, beta))
+        self.heads.append((expert, expert if amateur is None else amateur, token, parent, alpha, beta))
         return len(self.heads) - 1
 
     def row_matrix(self, bucket: int) -> np.ndarray:
@@ -56,7 +65,7 @@ class StepPlan:
         return matrix
 
     def head_matrix(self, bucket: int) -> tuple[np.ndarray, np.ndarray]:
-        """Expert and amateur row of each head int32 [2, bucket], and its alpha and beta float32 [bucket, 2]."""
+        """Rows, token and parent of each head int32 [4, bucket], and its alpha and beta float32 [bucket, 2]."""
         heads = self.heads + [PADDING_HEAD] * (bucket - len(self.heads))
-        pairs = np.array([head[:2] for head in heads], np.int32).T
-        return np.ascontiguousarray(pairs), np.array([head[2:] for head in heads], np.float32)
+        numbers = np.array([head[:4] for head in heads], np.int32).T
+        return np.ascontiguousarray(numbers), np.array([head[4:] for head in heads], np.float32)

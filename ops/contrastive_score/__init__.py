@@ -1,7 +1,7 @@
 """contrastive_score: expert and base logits to masked scores, the chosen token and its log-probability."""
 
-from mindcold.ops import build, registry
-from mindcold.ops.contrastive_score import akg
+from mindcold.ops import build, hybrid, registry
+from mindcold.ops.contrastive_score.akg import AkgContrastiveScore
 from mindcold.ops.contrastive_score.aot import AotContrastiveScore
 from mindcold.ops.contrastive_score.builtin import BuiltinContrastiveScore
 from mindcold.ops.contrastive_score.reference import contrastive_score as reference
@@ -11,7 +11,7 @@ operator = registry.Operator(
     reference,
     (
         registry.Body("aot", AotContrastiveScore, lambda: registry.on_cpu() or build.why_not()),
-        registry.Body("akg", akg.AkgContrastiveScore, akg.why_not, automatic=False),
+        registry.Body("akg", AkgContrastiveScore, hybrid.why_not, automatic=False),
         registry.Body("builtin", BuiltinContrastiveScore, lambda: None),
     ),
 )

@@ -9,12 +9,11 @@ from mindspore import ops
 from mindspore.ops import kernel
 
 from mindcold.ops.contrastive_score.body import ContrastiveScore
+from mindcold.ops.hybrid import PINNED
 
 # The names below belong to the hybrid language and are bound when a kernel is parsed or run.
 # ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
-
-PINNED = {"vector_length": 32}  # bytes of eight float32
 
 
 @kernel(compile_attrs=PINNED)
@@ -89,19 +88,6 @@ def negative_log(total, best):
 
 
 KERNELS = (row_best, contrast, first_best, exp_gap, row_sum, negative_log)
-
-
-def why_not() -> str | None:
-    """None where AKG can compile kernels, else the reason why not."""
-    import importlib.util
-
-    from mindcold.ops import build, registry
-
-    # the modules AKG imports when it compiles; mindspore does not ask for them
-    missing = [name for name in ("decorator", "attr", "sympy", "cloudpickle") if importlib.util.find_spec(name) is None]
-    if missing:
-        return f"AKG needs the Python packages {', '.join(missing)}"
-    return registry.on_cpu() or build.why_not()  # AKG links its kernels with g++
 
 
 class AkgContrastiveScore(ContrastiveScore):

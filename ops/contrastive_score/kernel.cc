@@ -9,35 +9,51 @@
 
 #include "../exp.h"
 #include "../parallel.h"
+#include "../vec.h"
 
 namespace {
 
+using mindcold::kLanes;
+using mindcold::load;
+using mindcold::splat;
+using mindcold::store;
+using mindcold::Vec;
+
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr int64_t kLanes = 16;
 constexpr int64_t kBlock = 8192;
 
 float highest(const float* x, int64_t n) {
-  float lane[kLanes];
-  for (int64_t j = 0; j < kLanes; ++j) lane[j] = -kInf;
+  Vec even = splat(-kInf), odd = even;
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int64_t j = 0; j < kLanes; ++j) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    const Vec a = load(x + i), b = load(x + i + kLanes);
+    even = a > even ? a : even, odd = b > odd ? b : odd;
   }
+  even = odd > even ? odd : even;
   float best = -kInf;
-  for (int64_t j = 0; j < kLanes; ++j) best = lane[j] > best ? lane[j] : best;
+  for (int j = 0; j < kLanes; ++j) best = even[j] > best ? even[j] : best;
   for (; i < n; ++i) best = x[i] > best ? x[i] : best;
   return best;
 }
 
-// Sum of exp(x - best); tokens at -inf add nothing, tokens equal to best (also if infinite) add one.
+// exp(x - best); nothing for a token at -inf, one for a token equal to best (also if infinite).
+template <class Float>
+Float weight(Float x, Float best, Float zero) {
+  const Float gap = x == best ? zero : x - best;
+  const Float e = mindcold::exp_nonpositive(gap);
+  return gap < zero - 87.0f ? zero : e;
+}
+
 float exp_sum(const float* x, int64_t n, float best) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; ++i) {
-    const float gap = x[i] == best ? 0.0f : x[i] - best;
-    const float weight = mindcold::exp_nonpositive(gap);
-    sum += gap < -87.0f ? 0.0f : weight;
+  Vec lanes{};
+  const Vec top = splat(best), low = splat(best - 87.0f);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec value = load(x + i);
+    if (mindcold::any(value >= low)) lanes += weight(value, top, Vec{});  // most tokens are masked
   }
+  float sum = mindcold::sum(lanes);
+  for (; i < n; ++i) sum += weight(x[i], best, 0.0f);
   return sum;
 }
 
@@ -48,17 +64,20 @@ struct Part {
   double sum;     // of exp(score - best)
 };
 
+// One score, or a vector of them.
+template <class Float>
+Float contrast(Float expert, Float base, Float cutoff, float beta, Float masked) {
+  const Float value = beta == 0.0f ? expert : expert + beta * (expert - base);
+  return expert >= cutoff ? (expert > masked ? value : masked) : masked;
+}
+
 Part score_block(const float* expert, const float* base, float cutoff, float beta, int64_t begin, int64_t end,
                  float* scores) {
-  if (beta == 0.0f) {
-    for (int64_t i = begin; i < end; ++i) scores[i] = expert[i] >= cutoff ? expert[i] : -kInf;
-  } else {
-    for (int64_t i = begin; i < end; ++i) {
-      const float value = expert[i] + beta * (expert[i] - base[i]);
-      const bool stays = (expert[i] >= cutoff) & (expert[i] > -kInf);
-      scores[i] = stays ? value : -kInf;
-    }
+  int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+    store(scores + i, contrast(load(expert + i), load(base + i), splat(cutoff), beta, splat(-kInf)));
   }
+  for (; i < end; ++i) scores[i] = contrast(expert[i], base[i], cutoff, beta, -kInf);
   const float best = highest(scores + begin, end - begin);
   if (best == -kInf) return {best, begin, 0.0};
   return {best, std::find(scores + begin, scores + end, best) - scores, exp_sum(scores + begin, end - begin, best)};

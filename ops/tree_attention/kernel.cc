@@ -57,36 +57,70 @@ void softmax(float* w, int64_t n) {
   for (c = 0; c < n; ++c) w[c] *= inverse;
 }
 
-// out [groups, D] = weights [groups, n] times the values of the cells, in their order.
+// Lines of the output that stay in registers while the values go by.
+constexpr int kBlock = 4;
+
+// out [kVecs vectors from d on] of one head: weights [n] times the values of the cells, in their order.
+template <int kVecs>
+void mix_block(const float* values, int64_t stride, const std::vector<int32_t>& cells, const float* weights, float* out) {
+  Vec sums[kVecs] = {};
+  for (size_t c = 0; c < cells.size(); ++c) {
+    const float* value = values + cells[c] * stride;
+    const Vec w = splat(weights[c]);
+    for (int i = 0; i < kVecs; ++i) sums[i] = fma(w, load(value + i * kLanes), sums[i]);
+  }
+  for (int i = 0; i < kVecs; ++i) store(out + i * kLanes, sums[i]);
+}
+
+// out [groups, D] = weights [groups, n] times the values of the cells.
 void mix(const Step& s, int64_t kv, const std::vector<int32_t>& cells, const float* weights, int64_t groups,
          float* out) {
   const int64_t n = static_cast<int64_t>(cells.size()), size = s.size, stride = s.kv_heads * size;
-  std::memset(out, 0, sizeof(float) * groups * size);
-  for (int64_t c = 0; c < n; ++c) {
-    const float* value = s.v_cache + cells[c] * stride + kv * size;
-    for (int64_t g = 0; g < groups; ++g) {
-      const float w = weights[g * n + c];
-      float* target = out + g * size;
-      int64_t d = 0;
-      for (; d + kLanes <= size; d += kLanes) store(target + d, fma(splat(w), load(value + d), load(target + d)));
-      for (; d < size; ++d) target[d] += w * value[d];
+  for (int64_t g = 0; g < groups; ++g) {
+    const float *values = s.v_cache + kv * size, *w = weights + g * n;
+    float* target = out + g * size;
+    int64_t d = 0;
+    for (; d + kBlock * kLanes <= size; d += kBlock * kLanes) mix_block<kBlock>(values + d, stride, cells, w, target + d);
+    for (; d + kLanes <= size; d += kLanes) mix_block<1>(values + d, stride, cells, w, target + d);
+    for (; d < size; ++d) {
+      float sum = 0;
+      for (int64_t c = 0; c < n; ++c) sum += w[c] * values[cells[c] * stride + d];
+      target[d] = sum;
     }
+  }
+}
+
+// weights [groups, n] = scale times q [groups, D] with the keys of the cells.
+void score(const Step& s, int64_t kv, const std::vector<int32_t>& cells, const float* q, int64_t groups, float scale,
+           float* weights) {
+  const int64_t n = static_cast<int64_t>(cells.size()), size = s.size, stride = s.kv_heads * size;
+  const float* keys = s.k_cache + kv * size;
+  for (int64_t g = 0; g < groups; ++g, q += size, weights += n) {
+    int64_t c = 0;
+    if (size % kLanes == 0) {
+      for (; c + kLanes <= n; c += kLanes) {  // as many keys as lanes, whose sums are then one vector
+        Vec sums[kLanes];
+        for (int i = 0; i < kLanes; ++i) sums[i] = Vec{};
+        for (int64_t d = 0; d < size; d += kLanes) {
+          const Vec x = load(q + d);
+          for (int i = 0; i < kLanes; ++i) sums[i] = fma(x, load(keys + cells[c + i] * stride + d), sums[i]);
+        }
+        store(weights + c, mindcold::sum_each(sums) * scale);
+      }
+    }
+    for (; c < n; ++c) weights[c] = mindcold::dot(q, keys + cells[c] * stride, size) * scale;
   }
 }
 
 // All query heads of one key head, for one row.
 void attend(const Step& s, int64_t row, int64_t kv, const std::vector<int32_t>& cells, std::vector<float>* buffer) {
   const int64_t groups = s.heads / s.kv_heads, n = static_cast<int64_t>(cells.size()), size = s.size;
-  const int64_t stride = s.kv_heads * size;
   const float scale = 1.0f / std::sqrt(static_cast<float>(size));
   const float* q = s.q + (row * s.heads + kv * groups) * size;
   float* out = s.out + (row * s.heads + kv * groups) * size;
   buffer->resize(groups * n);
   float* weights = buffer->data();
-  for (int64_t c = 0; c < n; ++c) {
-    const float* key = s.k_cache + cells[c] * stride + kv * size;
-    for (int64_t g = 0; g < groups; ++g) weights[g * n + c] = mindcold::dot(q + g * size, key, size) * scale;
-  }
+  score(s, kv, cells, q, groups, scale, weights);
   for (int64_t g = 0; g < groups; ++g) softmax(weights + g * n, n);
   mix(s, kv, cells, weights, groups, out);
 }

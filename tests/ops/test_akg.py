@@ -1,4 +1,4 @@
-"""The AKG body: right over the whole grid on CPU, and accepted by MindSpore's static check for Ascend."""
+"""The AKG bodies: right over the whole grid on CPU, and accepted by MindSpore's static check for Ascend."""
 
 import ast
 import inspect
@@ -12,6 +12,8 @@ import pytest
 
 from mindcold.ops import contrastive_score
 from mindcold.ops.contrastive_score.akg import KERNELS
+from mindcold.ops.tree_verify.akg import KERNELS as VERIFY
+from mindcold.ops.trigram_draft.lookup import KERNELS as LOOKUP
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -36,7 +38,7 @@ def check_for_ascend(source, name):
     visitor.visit(ast.parse(textwrap.dedent(source)))
 
 
-@pytest.mark.parametrize("function", KERNELS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", KERNELS + VERIFY + LOOKUP, ids=lambda function: function.__name__)
 def test_the_source_passes_the_static_check_for_ascend(function):
     check_for_ascend(inspect.getsource(inspect.unwrap(function)), function.__name__)
 

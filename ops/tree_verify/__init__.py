@@ -1,0 +1,17 @@
+"""tree_verify: the choice at every node of a draft tree to the path that came true."""
+
+from mindcold.ops import build, hybrid, registry
+from mindcold.ops.tree_verify.akg import AkgTreeVerify
+from mindcold.ops.tree_verify.aot import AotTreeVerify
+from mindcold.ops.tree_verify.builtin import BuiltinTreeVerify
+from mindcold.ops.tree_verify.reference import tree_verify as reference
+
+operator = registry.Operator(
+    "tree_verify",
+    reference,
+    (
+        registry.Body("aot", AotTreeVerify, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("akg", AkgTreeVerify, hybrid.why_not, automatic=False),
+        registry.Body("builtin", BuiltinTreeVerify, lambda: None),
+    ),
+)
