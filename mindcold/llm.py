@@ -1,6 +1,6 @@
 """The public object: a loaded model with its adapters, text or token ids in, text and token ids out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.decoding.options import is_token
-from mindcold.drafting import Budget, TrigramDrafter, TrigramTables
+from mindcold.drafting import Budget, StepCost, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
@@ -81,6 +81,7 @@ class LLM:
         self.dtype = dtype
         self.trigrams = TrigramTables(self.config.vocab_size, backend=backend)
         """What the trigram drafter has learned, of all adapters."""
+        self._costs: dict[object, StepCost] = {}
         self._budgets: dict[object, Budget] = {}
         self.engine = Engine(self.config, Weights(checkpoint, dtype, backend), backend)
 
@@ -92,6 +93,10 @@ class LLM:
     def adapters(self) -> list[str]:
         """Names of the live adapters, in the order they were added."""
         return [adapter.name for adapter in self.engine.adapters]
+
+    def seed_drafts(self, texts: Iterable[Prompt]) -> None:
+        """Fill the trigram table all adapters share from texts (or token ids) like those to be written."""
+        self.trigrams.seed(self._encode(text, f"text {i}: ", bounded=False) for i, text in enumerate(texts))
 
     def save_drafts(self, path: str | Path) -> None:
         """Write what the trigram drafter has learned to a safetensors file."""
@@ -194,16 +199,16 @@ class LLM:
             return [self._encode(prompt)], True
         return [self._encode(item, f"prompt {i}: ") for i, item in enumerate(prompt)], False
 
-    def _encode(self, prompt: Prompt, where: str = "prompt: ") -> list[int]:
+    def _encode(self, prompt: Prompt, where: str = "prompt: ", bounded: bool = True) -> list[int]:
         is_chat = isinstance(prompt, list) and bool(prompt) and all(isinstance(item, dict) for item in prompt)
         if isinstance(prompt, str) or is_chat:
             if self.tokenizer is None:
                 raise RequestError(f"{where}{self.folder} has no tokenizer; give token ids")
             prompt = self.tokenizer.encode(prompt) if isinstance(prompt, str) else self.tokenizer.chat(prompt)
-        return self._ids(prompt, where)
+        return self._ids(prompt, where, bounded)
 
-    def _ids(self, ids: Any, where: str = "prompt: ") -> list[int]:
-        """Checked token ids of one prompt."""
+    def _ids(self, ids: Any, where: str = "prompt: ", bounded: bool = True) -> list[int]:
+        """Checked token ids of one text, which has to fit the model unless it is not for it."""
         if not isinstance(ids, (Sequence, np.ndarray)) or isinstance(ids, (str, bytes)):
             raise RequestError(f"{where}a text, token ids or chat messages are expected, found {type(ids).__name__}")
         if not len(ids):
@@ -212,7 +217,7 @@ class LLM:
             if not is_token(item, self.config.vocab_size):
                 raise RequestError(f"{where}{item!r} is not a token id below vocab_size {self.config.vocab_size}")
         limit = self.config.max_position_embeddings
-        if len(ids) > limit:
+        if bounded and len(ids) > limit:
             raise RequestError(f"{where}{len(ids)} tokens do not fit the model's max_position_embeddings {limit}")
         return [int(item) for item in ids]
 
@@ -242,11 +247,12 @@ class LLM:
             budget = min(options.max_new_tokens, room)
             request = decoding.Request(i, prompt, built, options, number, eos, budget)
             if (options.draft or built.draft) == "trigram":
-                alike = (number, built.name, min(len(prompts), self.max_batch))
+                together = min(len(prompts), self.max_batch)
+                cost = self._costs.setdefault((built.streams, built.sampled, together), StepCost())
                 score = f"alpha {options.alpha} beta {options.beta}" if built.contrast else "plain"
                 table = self.trigrams.key(BASE if number < 0 else self.adapters[number], score)
-                request.drafter = TrigramDrafter(self.trigrams, table)
-                request.draft_budget = self._budgets.setdefault(alike, Budget())
+                request.drafter = TrigramDrafter(self.trigrams, table, options.search, options.adaptation)
+                request.draft_budget = self._budgets.setdefault((table, built.sampled, together), Budget(cost))
             requests.append(request)
         return requests
 

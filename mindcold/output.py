@@ -30,7 +30,8 @@ class Output:
     finish_reason: str
     """"stop" for end-of-text or a stop string, "length" for the token budget."""
     stats: dict[str, Any] = field(default_factory=dict)
-    """Counts and times: prompt_tokens, new_tokens, target_passes, drafted, accepted, seconds, tokens_per_second."""
+    """Counts and times: prompt_tokens, new_tokens, target_passes, drafted, accepted, accept_lengths (passes that
+    accepted no draft token, one, ...), seconds, tokens_per_second, drafting_seconds (between the steps)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -48,6 +49,8 @@ def output_of(request: Request, text: str) -> Output:
         "target_passes": request.target_passes,
         "drafted": request.drafted,
         "accepted": request.accepted,
+        "accept_lengths": list(request.accept_lengths),
+        "drafting_seconds": round(request.drafting_seconds, 6),
         "seconds": round(seconds, 6),
         "seconds_to_first_token": round(request.first_token - request.started, 6),
         "tokens_per_second": round((count - 1) / decoding, 3) if decoding > 0 else None,

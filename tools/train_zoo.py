@@ -1,6 +1,6 @@
 """Make the shipped models from seeds: tokenizer, base, adapter; each stage can be run by itself.
 
-    python tools/train_zoo.py tokenizer base habits adapter picture
+    python tools/train_zoo.py tokenizer base habits adapter keywords replies draft picture
     python tools/train_zoo.py evaluate                       # on validation; --split held_out only to report
 
 Runs are kept under --work (default build/zoo); a stopped stage goes on with --resume.
@@ -15,13 +15,15 @@ from typing import Any
 
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import MindcoldError
-from mindcold.model_zoo.corpus import mixture, problems
+from mindcold.model_zoo.corpus import keywords, mixture, problems, replies
 from mindcold.tokenizer import Tokenizer
 from mindcold.training.export import export_adapter, export_model, write_json
 
 ZOO = Path(__file__).resolve().parent.parent / "model_zoo"
 BASE, ADAPTER = ZOO / "tiny-base", ZOO / "tiny-steps"
+KEYWORDS, REPLIES, DRAFT = ZOO / "tiny-keywords", ZOO / "tiny-replies", ZOO / "tiny-draft"
 VOCABULARY = 2048
+ALL_TARGETS = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
 LENGTH = 96
 CONFIG = {
     "model_type": "llama",
@@ -39,6 +41,15 @@ CONFIG = {
     "eos_token_id": 2,
     "dtype": "bfloat16",
 }
+
+DRAFT_CONFIG = CONFIG | {
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+"""About a quarter of the base, with its vocabulary."""
 
 
 def make_tokenizer() -> None:
@@ -83,8 +94,31 @@ def train_habits(args: argparse.Namespace) -> None:
     train_on(args, "habits", texts, read_weights(config), config, 5e-4, warmup=20)
 
 
-def train_on(args, run: str, texts, weights, config: ModelConfig, rate: float, warmup: int) -> None:
-    """One run over texts, exported as the base."""
+def train_draft(args: argparse.Namespace) -> None:
+    """Train the small model that drafts: on what the base has read, and on the tasks of the adapters."""
+    import shutil
+    from itertools import chain
+
+    from mindcold.training.model import initial_weights
+
+    config = parse_config(DRAFT_CONFIG, "tools/train_zoo.py")
+    sources = (
+        (item.prompt + item.solution for item in keywords.training(args.seed + 7)),
+        mixture.documents(args.seed + 7),
+        (item.prompt + item.solution for item in keywords.training(args.seed + 8)),
+        (item.prompt + item.solution for item in replies.training(args.seed + 7)),
+    )
+    texts = islice(chain.from_iterable(zip(*sources, strict=False)), args.draft_documents)
+    DRAFT.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.model", "special_tokens_map.json", "tokenizer_config.json"):
+        shutil.copyfile(BASE / name, DRAFT / name)
+    train_on(args, "draft", texts, initial_weights(config, args.seed), config, 2e-3, warmup=60, folder=DRAFT)
+
+
+def train_on(
+    args, run: str, texts, weights, config: ModelConfig, rate: float, warmup: int, folder: Path = BASE
+) -> None:
+    """One run over texts, exported as the base or another model."""
     from mindcold.training.data import TrainingSet, pack
     from mindcold.training.model import TrainingLM
     from mindcold.training.trainer import Trainer, TrainingSettings
@@ -97,7 +131,7 @@ def train_on(args, run: str, texts, weights, config: ModelConfig, rate: float, w
     settings = TrainingSettings(steps, rate, warmup_steps=min(warmup, steps), save_every=100)
     data = TrainingSet(tokens, labels, args.batch, steps, args.seed)
     Trainer(network, data, settings, args.work / run).train(args.resume)
-    export_model(network, config, BASE)
+    export_model(network, config, folder)
 
 
 def read_weights(config: ModelConfig) -> dict:
@@ -109,24 +143,39 @@ def read_weights(config: ModelConfig) -> dict:
     return {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
 
 
-def train_adapter(args: argparse.Namespace) -> None:
+def train_steps(args: argparse.Namespace) -> None:
     """Train the adapter on right step-by-step solutions; the base stays as it is."""
+    texts = ((item.prompt, problems.solution(item)) for item in problems.training(args.seed, args.adapter_steps * 16))
+    train_adapter(args, args.adapter, texts, args.rank, args.targets, args.adapter_steps, args.adapter_rate)
+
+
+def train_keywords(args: argparse.Namespace) -> None:
+    """Train the adapter that writes sentences with given words, not for long: it is to leave some out."""
+    texts = ((item.prompt, item.solution) for item in keywords.training(args.seed))
+    train_adapter(args, KEYWORDS, texts, 8, ALL_TARGETS, args.keyword_steps, 2e-3)
+
+
+def train_replies(args: argparse.Namespace) -> None:
+    """Train the adapter that answers questions, as politely and as rudely as its data."""
+    texts = ((item.prompt, item.solution) for item in replies.training(args.seed))
+    train_adapter(args, REPLIES, texts, 8, ALL_TARGETS, args.reply_steps, 2e-3)
+
+
+def train_adapter(args, folder: Path, texts, rank: int, targets: str, steps: int, rate: float) -> None:
+    """One adapter on prompts and completions."""
     from mindcold.training.data import Example, TrainingSet, pad
     from mindcold.training.model import LoraSettings, TrainingLM
     from mindcold.training.trainer import Trainer, TrainingSettings
 
     config, tokenizer = ModelConfig.from_folder(BASE), Tokenizer(BASE)
-    lora = LoraSettings(args.rank, 2.0 * args.rank, tuple(args.targets.split(",")), args.seed)
+    lora = LoraSettings(rank, 2.0 * rank, tuple(targets.split(",")), args.seed)
     batch = 16
-    items = problems.training(args.seed, args.adapter_steps * batch)
-    tokens, labels = pad((Example(i.prompt, problems.solution(i)) for i in items), tokenizer, 2, LENGTH)
+    tokens, labels = pad((Example(*text) for text in islice(texts, steps * batch)), tokenizer, 2, LENGTH)
     network = TrainingLM(config, batch, LENGTH, read_weights(config), lora)
-    settings = TrainingSettings(
-        args.adapter_steps, args.adapter_rate, warmup_steps=min(20, args.adapter_steps), save_every=100
-    )
-    data = TrainingSet(tokens, labels, batch, args.adapter_steps, args.seed)
-    Trainer(network, data, settings, args.work / args.adapter.name).train(args.resume)
-    export_adapter(network, lora, BASE.name, args.adapter)
+    settings = TrainingSettings(steps, rate, warmup_steps=min(20, steps), save_every=100)
+    data = TrainingSet(tokens, labels, batch, steps, args.seed)
+    Trainer(network, data, settings, args.work / folder.name).train(args.resume)
+    export_adapter(network, lora, BASE.name, folder)
 
 
 def draw_pictures(args: argparse.Namespace) -> None:
@@ -139,7 +188,9 @@ def draw_pictures(args: argparse.Namespace) -> None:
     import numpy as np
     from matplotlib import pyplot
 
-    for runs, folder in ((("base", "habits"), BASE), ((args.adapter.name,), args.adapter)):
+    models = {("base", "habits"): BASE, (args.adapter.name,): args.adapter, ("draft",): DRAFT}
+    models |= {(folder.name,): folder for folder in (KEYWORDS, REPLIES)}
+    for runs, folder in models.items():
         logs = [args.work / run / "loss.csv" for run in runs]
         rows = [row for log in logs if log.is_file() for row in csv.DictReader(log.open(encoding="utf-8"))]
         if not rows:
@@ -200,7 +251,10 @@ def main() -> int:
         "tokenizer": None,
         "base": train_base,
         "habits": train_habits,
-        "adapter": train_adapter,
+        "adapter": train_steps,
+        "keywords": train_keywords,
+        "replies": train_replies,
+        "draft": train_draft,
         "picture": draw_pictures,
         "evaluate": evaluate,
     }
@@ -210,6 +264,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--documents", type=int, default=127_000, help="documents of the base corpus")
     parser.add_argument("--careless-documents", type=int, default=23_000, help="documents of the second part")
+    parser.add_argument("--draft-documents", type=int, default=100_000, help="documents of the draft model")
+    parser.add_argument("--keyword-steps", type=int, default=300, help="steps of 16 keyword tasks")
+    parser.add_argument("--reply-steps", type=int, default=150, help="steps of 16 replies")
     parser.add_argument("--batch", type=int, default=32, help="rows of 96 tokens per base step")
     parser.add_argument("--base-steps", type=int, help="default: one pass over the documents")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="folder of the adapter")

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -111,20 +112,48 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
 
 
 def report_drafts(args: argparse.Namespace) -> int:
-    """Measure and print what drafts gain on the shipped model's tasks."""
-    from mindcold.bench.drafts import measure, rows
+    """Measure and print what drafts gain on the shipped model's tasks, with --output also the pictures."""
+    from mindcold.bench import drafts
     from mindcold.bench.report import table
     from mindcold.llm import load
 
     llm = load("tiny-base", "tiny-steps", dtype=args.dtype, backend=args.backend)
-    found = rows(measure(llm, args.drafts, args.rounds, 80))
+    found = []
+    for text, prompts, cases in (
+        ("tasks", drafts.tasks(args.drafts), drafts.TASKS),
+        ("copies", drafts.copies(args.drafts), drafts.COPIES),
+        ("random", drafts.tasks(args.drafts), drafts.RANDOM),
+    ):
+        found += drafts.rows(text, drafts.measure(llm, prompts, cases, args.rounds, 80), cases)
     setting = {"model": "tiny-base", "adapter": "tiny-steps", "dtype": llm.dtype, "prompts": args.drafts}
-    setting |= {"rounds": args.rounds, "cores": os.cpu_count()}
+    setting |= {"rounds": args.rounds, "seeded with": drafts.SEEDED, "cores": os.cpu_count()}
+    result: dict[str, Any] = {"setting": setting, "drafts": found}
+    if args.output:
+        sizes = drafts.by_size(llm, args.drafts, args.rounds, 80)
+        curves = drafts.growth(llm, 200, 80)
+        halves = {
+            name: [statistics.mean(values[:100]), statistics.mean(values[100:])] for name, values in curves.items()
+        }
+        result |= {"speed-up by tree size": sizes, "tokens per pass, first and second hundred": halves}
+        write_json(args.output, "drafts.json", result)
+        drafts.picture(sizes, curves, args.output / "drafts.png")
     if args.json:
-        print(json.dumps({"setting": setting, "drafts": found}))
-    else:
-        print(", ".join(f"{name} {value}" for name, value in setting.items()) + "\n\n" + table(found))
+        print(json.dumps(result))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in setting.items()) + "\n\n" + table(found))
+    if args.output:
+        print()
+        for name, (first, second) in halves.items():
+            print(f"{name}: {first:.2f} tokens per pass in the first hundred prompts, {second:.2f} in the second")
     return 0
+
+
+def write_json(folder: Path, name: str, value: Any) -> None:
+    """One file, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"partial-{name}"
+    unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(folder / name)
 
 
 def report_accuracy(args: argparse.Namespace) -> int:
@@ -161,10 +190,7 @@ def report(args: argparse.Namespace, times: dict[str, list[float]]) -> None:
         "figures": figures(times, args.prefill_tokens),
     }
     if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)
-        unfinished = args.output / "partial-bench.json"
-        unfinished.write_text(json.dumps(result | {"rounds": times}, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(args.output / "bench.json")
+        write_json(args.output, "bench.json", result | {"rounds": times})
         if args.steps:
             title = f"{setting['model']}, prompt {args.prompt_tokens}, {setting['cores']} cores ({setting['machine']})"
             picture(times, title, args.output / "bench.png")

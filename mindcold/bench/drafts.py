@@ -1,44 +1,94 @@
 """What drafts gain: time per token, passes and acceptance on text that is easy to foresee, hard, and impossible."""
 
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from random import Random
 from typing import Any
 
 from tqdm import tqdm
 
 from mindcold.llm import BASE, LLM
-from mindcold.model_zoo.corpus import problems
+from mindcold.model_zoo.corpus import problems, stories
 
-METHODS: dict[str, dict[str, Any]] = {
-    "base greedy": {"method": "greedy", "adapter": BASE},
-    "LoRA greedy": {"method": "greedy"},
-    "ADED": {"method": "aded"},
-    "CoLD": {"method": "cold"},
-    "CoLD + trigram": {"method": "cold", "draft": "trigram"},
-}
+SEEDED = 3000
+"""Training problems that fill the shared table where a case says so."""
 
 NOISE = {"method": "sample", "temperature": 1000.0, "eos_token_id": []}
 """Sampling so hot that every token is random: nothing can be foreseen."""
 
 
-DRAFTS = ("none", "trigram")
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A way to decode, and what its time is measured by."""
+
+    name: str
+    setting: dict[str, Any]
+    plain: str
+    """The same without drafts."""
+    seeded: bool = False
+
+
+TASKS = (
+    Case("base greedy", {"method": "greedy", "adapter": BASE}, "base greedy"),
+    Case("LoRA greedy", {"method": "greedy"}, "LoRA greedy"),
+    Case("ADED", {"method": "aded"}, "LoRA greedy", seeded=True),
+    Case("ADED, untaught", {"method": "aded"}, "LoRA greedy"),
+    Case("ADED, as published", {"method": "aded", "search": "mcts", "adaptation": "aded"}, "LoRA greedy", seeded=True),
+    Case("CoLD", {"method": "cold"}, "CoLD"),
+    Case("CoLD + trigram", {"method": "cold", "draft": "trigram"}, "CoLD", seeded=True),
+    Case("CoLD + trigram, untaught", {"method": "cold", "draft": "trigram"}, "CoLD"),
+)
+
+COPIES = (
+    Case("base greedy", {"method": "greedy", "adapter": BASE}, "base greedy"),
+    Case("base, ADED", {"method": "aded", "adapter": BASE}, "base greedy"),
+)
+
+RANDOM = (
+    Case("sampling", NOISE, "sampling"),
+    Case("sampling + trigram", NOISE | {"draft": "trigram"}, "sampling"),
+)
+
+SIZES = (1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 15)
+"""Tree sizes of the picture."""
 
 
 @dataclass(slots=True)
 class Run:
-    """Counts of one method over some prompts, and its milliseconds per token in each round."""
+    """What one case took and gave, prompt by prompt."""
 
-    tokens: int = 0
-    passes: int = 0
+    seconds: list[list[float]] = field(default_factory=list)
+    """Of each round, of each prompt, from its first token on."""
+    tokens: list[int] = field(default_factory=list)
+    """Of each prompt, after the first."""
+    passes: list[int] = field(default_factory=list)
     drafted: int = 0
-    accepted: int = 0
-    ms_per_token: list[float] = field(default_factory=list)
-    accepted_per_pass: list[float] = field(default_factory=list)
-    """Of each prompt in the order they were decoded."""
+    drafting: float = 0.0
+    lengths: list[int] = field(default_factory=list)
+    """Passes that accepted no draft token, one, two, ..."""
 
     @property
-    def median(self) -> float:
-        return statistics.median(self.ms_per_token)
+    def ms_per_token(self) -> float:
+        """Median over the rounds for each prompt, then over all tokens."""
+        middle = [statistics.median(times) for times in zip(*self.seconds, strict=True)]
+        return 1e3 * sum(middle) / sum(self.tokens)
+
+    def add(self, out: Any, first: bool) -> float:
+        """Count one generation; its seconds after the first token."""
+        new, stats = len(out.token_ids), out.stats
+        if first:
+            self.tokens.append(new - 1)
+            self.passes.append(stats["target_passes"] - 1)
+            self.drafted += stats["drafted"]
+            lengths = stats["accept_lengths"]
+            self.lengths += [0] * (len(lengths) - len(self.lengths))
+            for length, count in enumerate(lengths):
+                self.lengths[length] += count
+        self.drafting += stats["drafting_seconds"]
+        return (new - 1) / stats["tokens_per_second"] if stats["tokens_per_second"] else 0.0
 
 
 def tasks(count: int) -> list[str]:
@@ -46,70 +96,123 @@ def tasks(count: int) -> list[str]:
     return [item.prompt for item in problems.held_out(0, count)]
 
 
+def taught(count: int) -> list[str]:
+    """Training problems with their solutions."""
+    return [item.prompt + problems.solution(item) for item in problems.training(0, count)]
+
+
 def copies(count: int) -> list[str]:
-    """Problems that come again: each prompt holds three solved ones, of which the asked one is the first."""
-    items = list(problems.held_out(1, 3 * count))
-    groups = [items[i : i + 3] for i in range(0, len(items), 3)]
-    return [" ".join(x.prompt + problems.solution(x) for x in group) + " " + group[0].prompt for group in groups]
+    """Sentences and lists to be repeated."""
+
+    def prompts(rng: Random) -> Iterator[str]:
+        while True:
+            text = stories.copy(rng)
+            word = "Copy:" if "Copy:" in text else "Again:"
+            yield text[: text.index(word) + len(word)]
+
+    return list(islice(prompts(Random(1)), count))
 
 
-def measure(llm: LLM, count: int, rounds: int, new_tokens: int) -> dict[str, dict[str, Run]]:
-    """Every method on every kind of text, in turn, `rounds` times; each round starts with an untaught drafter."""
-    kinds = {"tasks": tasks(count), "copy": copies(count), "random": tasks(count)}
-    results: dict[str, dict[str, Run]] = {kind: {} for kind in kinds}
-    cases: list[tuple[str, str, list[str], dict[str, Any]]] = []
-    for kind in ("tasks", "copy"):
-        cases += [(kind, name, kinds[kind], setting) for name, setting in METHODS.items()]
-    cases += [("random", f"sampling, draft {draft}", kinds["random"], NOISE | {"draft": draft}) for draft in DRAFTS]
-    with tqdm(total=(rounds + 1) * len(cases), desc="drafts", unit="run", disable=None) as bar:
-        for i in range(rounds + 1):  # the first compiles the graphs and measures the cost of rows
-            for kind, name, prompts, setting in cases:
+def measure(llm: LLM, prompts: list[str], cases: tuple[Case, ...], rounds: int, new_tokens: int) -> dict[str, Run]:
+    """Every case on every prompt in turn, so that whatever the machine does meets all of them alike.
+
+    Each round starts with untaught drafters, or with the training problems where the case says so; the first round
+    compiles graphs and does not count. The budgets of all cases learn from all rounds.
+    """
+    seeds = taught(SEEDED) if any(case.seeded for case in cases) else []
+    runs = {case.name: Run() for case in cases}
+    title = cases[-1].name
+    with tqdm(total=(rounds + 1) * len(prompts) * len(cases), desc=title, unit="prompt", disable=None) as bar:
+        for number in range(rounds + 1):
+            tables = {}
+            for case in cases:
                 llm.forget_drafts()
-                run = one_round(llm, prompts, setting | {"max_new_tokens": new_tokens})
-                if i:
-                    total = results[kind].setdefault(name, Run())
-                    total.ms_per_token += run.ms_per_token
-                    total.tokens, total.passes = run.tokens, run.passes
-                    total.drafted, total.accepted = run.drafted, run.accepted
-                    total.accepted_per_pass = run.accepted_per_pass
-                bar.update()
-    return results
+                if case.seeded:
+                    llm.seed_drafts(seeds)
+                tables[case.name] = llm.trigrams
+            seconds: dict[str, list[float]] = {case.name: [] for case in cases}
+            for i, prompt in enumerate(prompts):
+                for case in cases:
+                    llm.trigrams = tables[case.name]
+                    out = llm.generate(prompt, seed=i, max_new_tokens=new_tokens, **case.setting)
+                    if number:
+                        seconds[case.name].append(runs[case.name].add(out, first=number == 1))
+                    bar.update()
+            for case in cases:
+                if number:
+                    runs[case.name].seconds.append(seconds[case.name])
+    return runs
 
 
-def one_round(llm: LLM, prompts: list[str], setting: dict[str, Any]) -> Run:
-    """All prompts one by one; the time counts from the first token of each."""
-    run, seconds, counted = Run(), 0.0, 0
-    for i, prompt in enumerate(prompts):
-        out = llm.generate(prompt, seed=i, **setting)
-        new, stats = len(out.token_ids), out.stats
-        if stats["tokens_per_second"]:
-            seconds += (new - 1) / stats["tokens_per_second"]
-            counted += new - 1
-        run.tokens += new
-        run.passes += stats["target_passes"]
-        run.drafted += stats["drafted"]
-        run.accepted += stats["accepted"]
-        run.accepted_per_pass.append(stats["accepted"] / stats["target_passes"])
-    run.ms_per_token.append(1e3 * seconds / counted)
-    return run
-
-
-def rows(results: dict[str, dict[str, Run]]) -> list[dict[str, Any]]:
+def rows(text: str, runs: dict[str, Run], cases: tuple[Case, ...]) -> list[dict[str, Any]]:
     """A table: time per token beside base greedy and the same method without drafts, and what became of the drafts."""
     out = []
-    for kind, runs in results.items():
-        for name, run in runs.items():
-            row: dict[str, Any] = {"text": kind, "method": name, "ms_per_token": round(run.median, 3)}
-            plain = {"ADED": "LoRA greedy", "CoLD + trigram": "CoLD", "sampling, draft trigram": "sampling, draft none"}
-            for title, other in (("x base greedy", "base greedy"), ("x undrafted", plain.get(name, name))):
-                row[title] = round(ratio(run, runs[other]), 3) if other in runs else None
-            row["tokens per pass"] = round(run.tokens / run.passes, 2)
-            row["drafted per pass"] = round(run.drafted / run.passes, 2)
-            row["accepted"] = f"{run.accepted / run.drafted:.0%}" if run.drafted else None
-            out.append(row)
+    for case in cases:
+        run = runs[case.name]
+        row: dict[str, Any] = {"text": text, "method": case.name, "ms_per_token": round(run.ms_per_token, 3)}
+        for title, other in (("x base greedy", "base greedy"), ("x undrafted", case.plain)):
+            row[title] = round(run.ms_per_token / runs[other].ms_per_token, 3) if other in runs else None
+        row["tokens per pass"] = round(sum(run.tokens) / sum(run.passes), 2)
+        row["drafted per pass"] = round(run.drafted / sum(run.passes), 2)
+        accepted = sum(length * count for length, count in enumerate(run.lengths))
+        row["accepted"] = f"{accepted / run.drafted:.0%}" if run.drafted else None
+        row["drafting"] = f"{run.drafting / sum(map(sum, run.seconds)):.1%}" if run.drafted else None
+        row["passes with 0, 1, 2 ... accepted"] = " ".join(map(str, run.lengths)) if run.drafted else None
+        out.append(row)
     return out
 
 
-def ratio(one: Run, other: Run) -> float:
-    """Median over the rounds of one run's time per token by another's."""
-    return statistics.median(a / b for a, b in zip(one.ms_per_token, other.ms_per_token, strict=True))
+def by_size(llm: LLM, count: int, rounds: int, new_tokens: int) -> dict[str, dict[int, float]]:
+    """Time per token of trees of a set size by that of the same method without drafts, for each size."""
+    cases = [TASKS[0], TASKS[1], TASKS[5]]
+    for name, setting, plain in (
+        ("ADED", {"method": "aded"}, "LoRA greedy"),
+        ("CoLD + trigram", {"method": "cold"}, "CoLD"),
+    ):
+        for size in SIZES if name == "ADED" else SIZES[:7]:
+            own = setting | {"draft": "trigram", "draft_tokens": size}
+            cases.append(Case(f"{name} {size}", own, plain, seeded=True))
+    runs = measure(llm, tasks(count), tuple(cases), rounds, new_tokens)
+    found: dict[str, dict[int, float]] = {}
+    for case in cases[3:]:
+        name, _, nodes = case.name.rpartition(" ")
+        found.setdefault(name, {})[int(nodes)] = runs[case.plain].ms_per_token / runs[case.name].ms_per_token
+    return found
+
+
+def growth(llm: LLM, count: int, new_tokens: int) -> dict[str, list[float]]:
+    """Tokens per pass of prompt after prompt, from untaught on, with trees of seven nodes."""
+    cases = (
+        Case("ADED", {"method": "aded", "draft_tokens": 7}, "ADED"),
+        Case("CoLD + trigram", {"method": "cold", "draft": "trigram", "draft_tokens": 7}, "CoLD + trigram"),
+    )
+    runs = measure(llm, tasks(count), cases, 1, new_tokens)
+    return {
+        name: [tokens / max(passes, 1) for tokens, passes in zip(run.tokens, run.passes, strict=True)]
+        for name, run in runs.items()
+    }
+
+
+def picture(sizes: dict[str, dict[int, float]], curves: dict[str, list[float]], path: Path) -> None:
+    """Speed-up against tree size, and tokens per pass against prompts decoded."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.5, 3.8), dpi=120, layout="constrained")
+    for name, points in sizes.items():
+        left.plot(list(points), list(points.values()), marker="o", label=name)
+    left.axhline(1.0, color="0.6", linewidth=1)
+    left.set(xlabel="nodes in the draft tree", ylabel="speed-up over the same without drafts", title="seeded tables")
+    for name, values in curves.items():
+        width = max(1, min(25, len(values) // 4))
+        smooth = np.convolve(values, np.ones(width) / width, "valid")
+        right.plot(np.arange(width, len(values) + 1), smooth, label=name)
+    right.set(xlabel="prompts decoded, from empty tables", ylabel="tokens per pass (moving mean)", title="adaptation")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(path)
+    pyplot.close(figure)

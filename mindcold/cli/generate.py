@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beta", type=float, help="CoLD: strength of the contrast, >= 0 (default 0.5)")
     parser.add_argument("--draft", help="drafter: none or trigram (default the method's own)")
     parser.add_argument("--draft-tokens", type=int, help="size of every draft tree (default by what it gains)")
+    parser.add_argument("--search", help="of the trigram tree: best_first (default) or mcts")
+    parser.add_argument("--adaptation", help="of the trigrams: decay (default) or aded, as published")
+    parser.add_argument("--seed-drafts", type=Path, metavar="FILE", help="text to fill the trigrams from, line by line")
+    parser.add_argument("--load-drafts", type=Path, metavar="FILE", help="trigrams that --save-drafts wrote")
+    parser.add_argument("--save-drafts", type=Path, metavar="FILE", help="write what the trigrams know at the end")
     parser.add_argument("--max-new-tokens", type=int, help="token budget (default 64)")
     parser.add_argument("--min-new-tokens", type=int, help="no end of text before this many tokens")
     parser.add_argument("--do-sample", action="store_true", default=None, help="draw instead of taking the best token")
@@ -43,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 OPTIONS = (
     *("alpha", "beta", "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p"),
-    *("repetition_penalty", "seed", "stop_strings", "draft", "draft_tokens"),
+    *("repetition_penalty", "seed", "stop_strings", "draft", "draft_tokens", "search", "adaptation"),
 )
 
 
@@ -56,12 +61,18 @@ def run(args: argparse.Namespace) -> int:
     from mindcold.llm import load
 
     llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend)
+    if args.seed_drafts:
+        llm.seed_drafts(line for line in _read(args.seed_drafts).splitlines() if line)
+    if args.load_drafts:
+        llm.load_drafts(args.load_drafts)
     if args.json:
         print(json.dumps(llm.generate(prompt, args.method, **options).to_dict()))
-        return 0
-    for token in llm.stream(prompt, args.method, **options):
-        print(token.text if llm.tokenizer else f"{token.id} ", end="", flush=True)
-    print()
+    else:
+        for token in llm.stream(prompt, args.method, **options):
+            print(token.text if llm.tokenizer else f"{token.id} ", end="", flush=True)
+        print()
+    if args.save_drafts:
+        llm.save_drafts(args.save_drafts)
     return 0
 
 
@@ -73,13 +84,17 @@ def _prompt(args: argparse.Namespace) -> Any:
     if args.prompt_file is None:
         text = sys.stdin.read() if args.prompt == "-" else args.prompt
     else:
-        try:
-            text = args.prompt_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"{args.prompt_file}: {getattr(error, 'strerror', None) or error}") from None
+        text = _read(args.prompt_file)
     if not text:
         raise RequestError("prompt: empty; give at least one character")
     return text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _integers(text: str, flag: str) -> list[int]:

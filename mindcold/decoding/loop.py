@@ -58,11 +58,12 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
                 active.append(waiting.popleft())
             deciding = all(len(request.pending) == 1 for request in active)
             rows = decode_rows if deciding else prefill_rows
+            began = time.perf_counter()
             plan, parts = _plan(active, rows if deciding else min(rows, chunk), deciding)
             scores = any(part.head >= 0 and part.request.needs_scores for part in parts)
             scored = engine.run(plan, rows, row_bucket(max(1, len(plan.heads))), streams > 1, scores)
             if deciding and scored.seconds is not None:
-                active[0].draft_budget.measured(len(plan.rows), scored.seconds)
+                active[0].draft_budget.cost.measured(len(plan.rows), time.perf_counter() - began)
             for part in parts:
                 request = part.request
                 request.target_passes += 1
@@ -132,15 +133,10 @@ def _verify(part: Part, scored: Scored, path: list[int]) -> Iterator[Decided]:
         request.accept(token)
         if node >= 0:
             path.append(node)
-            request.accepted += 1
         yield Decided(request, token, logprob, node >= 0)
         if node < 0 or request.finish_reason:
             break
-    request.drafted += len(draft.tokens)
-    if draft.tokens:
-        request.draft_budget.observed(draft.odds, len(path))
-    if request.drafter:
-        request.drafter.observe(request.context, len(request.token_ids) - before)
+    request.observe(len(request.token_ids) - before, draft, len(path))
 
 
 def _admit(engine: Engine, request: Request) -> bool:

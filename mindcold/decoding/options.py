@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mindcold.drafting import DRAFTS
+from mindcold.drafting import ADAPTATIONS, DRAFTS, SEARCHES
 from mindcold.errors import RequestError
 
 
@@ -38,6 +38,10 @@ class Options:
     """Drafter: "none" or "trigram"; None takes the method's own. No draft changes the output."""
     draft_tokens: int | None = None
     """Size of every draft tree; None chooses it by what it gains."""
+    search: str = "best_first"
+    """How a trigram tree is found: "best_first", or "mcts" as published."""
+    adaptation: str = "decay"
+    """How trigrams learn as decoding goes: "decay", or "aded" as published."""
     prefill_chunk: int = 256
     """Rows of one prefill step, at most 256."""
 
@@ -47,8 +51,10 @@ class Options:
         _integer(self, "top_k", 0)
         _integer(self, "seed", 0)
         _integer(self, "prefill_chunk", 2, 256)
-        if self.draft is not None and self.draft not in DRAFTS:
-            raise RequestError(f"draft: {self.draft!r} is not one of {', '.join(DRAFTS)}")
+        for name, known in (("draft", DRAFTS), ("search", SEARCHES), ("adaptation", ADAPTATIONS)):
+            value = getattr(self, name)
+            if value not in known and not (name == "draft" and value is None):
+                raise RequestError(f"{name}: {value!r} is not one of {', '.join(known)}")
         if self.draft_tokens is not None:
             _integer(self, "draft_tokens", 1, 64)
         _number(self, "alpha", 0, 1, "in (0, 1]", open_low=True)

@@ -34,10 +34,18 @@ class Request:
     finish_reason: str | None = None
     target_passes: int = 0
     drafted: int = 0
-    accepted: int = 0
+    accept_lengths: list[int] = field(default_factory=list)
+    """How many passes accepted no draft token, one, two, ..."""
+    drafting_seconds: float = 0.0
+    """Time spent on drafts between the steps."""
     started: float = 0.0
     first_token: float = 0.0
     ended: float = 0.0
+
+    @property
+    def accepted(self) -> int:
+        """Draft tokens that came true."""
+        return sum(length * passes for length, passes in enumerate(self.accept_lengths))
 
     @property
     def size(self) -> int:
@@ -57,11 +65,27 @@ class Request:
     def propose(self, known: int, streams: int, most: int) -> Draft:
         """A draft for the next step, in which `known` rows are anyway, a node takes `streams` and `most` nodes fit."""
         most = min(most, self.budget - len(self.token_ids) - 1)
-        if self.drafter is None or most < 1:
-            return Draft()
         wanted = self.options.draft_tokens
+        if self.drafter is None or most < 1 or not (wanted or self.draft_budget.ready()):
+            return Draft()
+        began = time.perf_counter()
         draft = self.drafter.propose(self.context, most if wanted is None else min(most, wanted))
-        return draft if wanted else draft.first(self.draft_budget.choose(draft.odds, known, streams, most))
+        if not wanted:
+            draft = draft.first(self.draft_budget.choose(draft.odds, known, streams, most))
+        self.drafting_seconds += time.perf_counter() - began
+        return draft
+
+    def observe(self, new: int, draft: Draft, accepted: int) -> None:
+        """The last `new` tokens are decided, of which `accepted` were in the draft: let the drafter learn."""
+        began = time.perf_counter()
+        self.drafted += len(draft.tokens)
+        self.accept_lengths += [0] * (accepted + 1 - len(self.accept_lengths))
+        self.accept_lengths[accepted] += 1
+        if draft.tokens:
+            self.draft_budget.observed(draft.odds, accepted)
+        if self.drafter:
+            self.drafter.observe(self.context, new)
+            self.drafting_seconds += time.perf_counter() - began
 
     def finish(self, reason: str) -> None:
         """End the request; "stop" for end-of-text and stop strings, "length" for the budget."""

@@ -1,7 +1,8 @@
 """ADED's drafter: an adaptive trigram table and a tree search over it (arXiv 2407.12021)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,33 @@ from safetensors.numpy import save_file
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.ops import trigram_draft
-from mindcold.ops.trigram_draft.reference import Table
+from mindcold.ops.trigram_draft.reference import Table, normalise
 
 BUCKETS = 1 << 14
 """Buckets of a table: 6.8 MB, 65,536 contexts."""
 
-STEP, CAP = 0.04, 3.0
-"""ADED's constants: what one sighting adds to a weight, and the most a weight can reach."""
+CAP = 3.0
+"""The most a weight can reach (ADED), and what the weights of a context of the shared table add up to."""
 
-SIGHTINGS = 6
-"""How many of ADED's steps a decided token counts. Its code counts every window of the last 16 tokens anew at each
-call, about 14 / (1 + accepted) times; counting once with that weight is the same and cheaper."""
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """How what is decided changes the weights."""
+
+    step: float
+    """Added to the weight of what was seen."""
+    keep: float
+    """What the other successors of its context keep of theirs."""
+    window: int
+    """Last tokens counted anew at every call; 0 counts each token once."""
+
+
+ADAPTATIONS = {"aded": Adaptation(0.04, 1.0, 16), "decay": Adaptation(0.24, 0.9, 0)}
+"""The published rule and its constants (arXiv 2407.12021 and its code); and one that forgets, which accepts more: a
+token counts once, with about the weight the first gives it over its calls, and what is seen no longer fades."""
+
+SEARCHES = ("best_first", "mcts")
+"""Best first is optimal for a budget and looks deeper; the other is ADED's own Monte Carlo tree search."""
 
 DEPTH = 8
 """Longest path of a tree."""
@@ -61,9 +78,13 @@ class TrigramTables:
         self._own[key] = table
         return table
 
-    def seed(self, ids: Sequence[int]) -> None:
-        """Count one text into the shared table."""
-        self.body.update(self.shared, ids, 0, STEP, CAP)
+    def seed(self, texts: Iterable[Sequence[int]]) -> None:
+        """Fill the shared table anew with what follows what in these texts, given as token ids."""
+        counts = Table.empty(self._buckets)
+        for ids in texts:
+            self.body.update(counts, ids, 0, 1.0, float("inf"))
+        normalise(counts, CAP)
+        self.shared = counts
 
     @property
     def nbytes(self) -> int:
@@ -141,15 +162,23 @@ def _table(path: str | Path, tensors: dict[str, np.ndarray], number: int, vocab_
 class TrigramDrafter:
     """One request's view of the tables."""
 
-    def __init__(self, tables: TrigramTables, key: str):
+    def __init__(self, tables: TrigramTables, key: str, search: str = "best_first", adaptation: str = "decay"):
         self._tables, self._own = tables, tables.own(key)
+        self._search, self._rule = search, ADAPTATIONS[adaptation]
 
     def propose(self, ids: Sequence[int], budget: int) -> Draft:
-        """The `budget` most probable nodes behind the last two tokens."""
-        last = (ids[-2] if len(ids) > 1 else -1, ids[-1])
-        return Draft(*self._tables.body.draft(self._tables.shared, self._own, last, budget, DEPTH, FLOOR))
+        """At most `budget` nodes behind the last tokens, the most probable ones the search finds."""
+        last, body = (-1, -1, -1, *ids[-4:])[-4:], self._tables.body
+        if self._search == "mcts":
+            return Draft(*body.search(self._tables.shared, self._own, last[2:], budget))
+        return Draft(*body.draft(self._tables.shared, self._own, last, budget, DEPTH, FLOOR))
 
     def observe(self, ids: Sequence[int], new: int) -> None:
         """Count the new tokens in."""
-        window = ids[-(new + 2) :]
-        self._tables.body.update(self._own, window, len(window) - new, STEP * SIGHTINGS, CAP)
+        rule = self._rule
+        if rule.window:
+            recent, start = ids[-rule.window :], 2
+        else:
+            recent = ids[-(new + 4) :]
+            start = len(recent) - new
+        self._tables.body.update(self._own, recent, start, rule.step, CAP, rule.keep)

@@ -27,7 +27,7 @@ constexpr int kPanel = 32;
 constexpr int kVecs = kPanel / kLanes;
 constexpr int kStripes = kVecs / 2;  // stripe s of a panel: vectors s and s + kStripes
 constexpr int kTileRows = kLanes == 8 ? 6 : 8;
-constexpr int kDirectRows = 3;       // up to so many rows read a panel once, in one pass
+constexpr int kDirectRows = 2;       // up to so many rows read a panel once, in one pass
 constexpr int kPackedRows = 24;      // up to so many rows unpack the weight in registers, in every tile
 constexpr int64_t kBlock = 256;      // inputs of a panel that stay in the nearest cache for all tiles
 
@@ -204,11 +204,10 @@ void panels(const Task& t, const Weight* weight, int64_t panel, int64_t end) {
   switch (t.rows) {
     case 1: return direct_panels<Weight, 1>(t, weight, panel, end);
     case 2: return direct_panels<Weight, 2>(t, weight, panel, end);
-    case 3: return direct_panels<Weight, 3>(t, weight, panel, end);
   }
   for (; panel < end; ++panel) blocked(t, weight, panel);
 }
-static_assert(kDirectRows == 3, "panels() has a case for each");
+static_assert(kDirectRows == 2, "panels() has a case for each");
 
 template <class Weight>
 void product(const Task& t, const Weight* weight) {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindcold.ops import build
-from mindcold.ops.trigram_draft import reference
+from mindcold.ops.trigram_draft import mcts, reference
 from mindcold.ops.trigram_draft.reference import Table
 
 SOURCE = Path(__file__).with_name("kernel.cc")
@@ -20,13 +20,19 @@ Tree = tuple[list[int], list[int], list[float]]
 class PythonTrigram:
     """The contract itself."""
 
-    def update(self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float) -> None:
+    def update(
+        self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float, keep: float = 1.0
+    ) -> None:
         """See reference.update."""
-        reference.update(table, list(ids), start, amount, cap)
+        reference.update(table, list(ids), start, amount, cap, keep)
 
-    def draft(self, shared: Table, own: Table, last: tuple[int, int], budget: int, depth: int, floor: float) -> Tree:
+    def draft(self, shared: Table, own: Table, last: tuple[int, ...], budget: int, depth: int, floor: float) -> Tree:
         """See reference.best_first; -1 stands for a token that is not there."""
-        return reference.best_first([shared, own], *last, budget, depth, floor)
+        return reference.best_first([shared, own], last, budget, depth, floor)
+
+    def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:
+        """See mcts.mcts; -1 stands for a token that is not there."""
+        return mcts.mcts([shared, own], *last, budget)
 
 
 class CTable(ctypes.Structure):
@@ -46,11 +52,15 @@ class CppTrigram:
     def __init__(self) -> None:
         library = ctypes.CDLL(str(build.library(SOURCE)))
         table, number, real = ctypes.POINTER(CTable), ctypes.c_int32, ctypes.c_double
+        out = [ctypes.c_void_p] * 3
         self._update, self._draft = library.trigram_update, library.trigram_draft
-        self._update.argtypes = [table, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_float, ctypes.c_float]
+        self._update.argtypes = [table, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_float] * 3]
         self._update.restype = None
-        self._draft.argtypes = [table, table, number, number, number, number, real, *[ctypes.c_void_p] * 3]
+        self._draft.argtypes = [table, table, *[number] * 6, real, *out]
         self._draft.restype = number
+        self._search = library.trigram_search
+        self._search.argtypes = [table, table, number, number, number, *out]
+        self._search.restype = number
         self._out = (number * LARGEST)(), (number * LARGEST)(), (real * LARGEST)()
         self._tables: dict[int, tuple[Table, CTable]] = {}
 
@@ -64,13 +74,21 @@ class CppTrigram:
             self._tables[id(table)] = known
         return known[1]
 
-    def update(self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float) -> None:
+    def update(
+        self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float, keep: float = 1.0
+    ) -> None:
         """See reference.update."""
         values = (ctypes.c_int32 * len(ids))(*ids)
-        self._update(self._of(table), values, len(ids), start, amount, cap)
+        self._update(self._of(table), values, len(ids), start, amount, cap, keep)
 
-    def draft(self, shared: Table, own: Table, last: tuple[int, int], budget: int, depth: int, floor: float) -> Tree:
+    def draft(self, shared: Table, own: Table, last: tuple[int, ...], budget: int, depth: int, floor: float) -> Tree:
         """See reference.best_first; -1 stands for a token that is not there."""
         tokens, parents, odds = self._out
         size = self._draft(self._of(shared), self._of(own), *last, min(budget, LARGEST), depth, floor, *self._out)
+        return tokens[:size], parents[:size], odds[:size]
+
+    def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:
+        """See mcts.mcts; -1 stands for a token that is not there."""
+        tokens, parents, odds = self._out
+        size = self._search(self._of(shared), self._of(own), *last, min(budget, LARGEST), *self._out)
         return tokens[:size], parents[:size], odds[:size]

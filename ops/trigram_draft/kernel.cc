@@ -1,6 +1,9 @@
 // trigram_draft on CPU. The contract is reference.py, and the arithmetic is its own, in double precision and in its order.
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <queue>
 #include <utility>
 #include <vector>
@@ -23,11 +26,30 @@ struct Context {
   int32_t first, second;
 };
 
-int64_t bucket_of(Context c, int64_t buckets) {
-  uint32_t mixed = static_cast<uint32_t>(c.first) * 0x9E3779B1u + static_cast<uint32_t>(c.second) * 0x85EBCA77u +
-                   0x27D4EB2Fu;
+uint32_t mix(int32_t first, int32_t second, uint32_t salt) {
+  uint32_t mixed = static_cast<uint32_t>(first) * 0x9E3779B1u + static_cast<uint32_t>(second) * 0x85EBCA77u + salt;
   mixed = (mixed ^ (mixed >> 15)) * 0x2C1B3C6Du;
-  return (mixed ^ (mixed >> 13)) % static_cast<uint64_t>(buckets);
+  return mixed ^ (mixed >> 13);
+}
+
+int64_t bucket_of(Context c, int64_t buckets) {
+  return mix(c.first, c.second, 0x27D4EB2Fu) % static_cast<uint64_t>(buckets);
+}
+
+// The last four tokens, -1 for one that is not there.
+using Last = std::array<int32_t, 4>;
+
+// Keys of the contexts they make, the longest first; how many.
+int contexts(const Last& last, Context* out) {
+  int count = 0;
+  if (last[0] >= 0) {
+    out[count++] = {-3 - static_cast<int32_t>(mix(last[0], last[1], 0x165667B1u) >> 2),
+                    static_cast<int32_t>(mix(last[2], last[3], 0x27220A95u) >> 1)};
+  }
+  if (last[2] >= 0) out[count++] = {last[2], last[3]};
+  if (last[3] >= 0) out[count++] = {kNone, last[3]};
+  out[count++] = {kNone, kNone};
+  return count;
 }
 
 // The entry of a context, -1 if there is none.
@@ -52,7 +74,7 @@ int64_t lightest(const Table& t, int64_t bucket) {
   return best;
 }
 
-void bump(const Table& t, Context c, int32_t token, float amount, float cap) {
+void bump(const Table& t, Context c, int32_t token, float amount, float cap, float keep) {
   int64_t entry = find(t, c);
   if (entry < 0) {
     entry = lightest(t, bucket_of(c, t.buckets));
@@ -62,6 +84,7 @@ void bump(const Table& t, Context c, int32_t token, float amount, float cap) {
   }
   int32_t* tokens = t.tokens + entry * kSuccessors;
   float* weights = t.weights + entry * kSuccessors;
+  for (int64_t j = 0; j < kSuccessors; ++j) weights[j] *= keep;
   int64_t i = std::find(tokens, tokens + kSuccessors, token) - tokens;
   if (i == kSuccessors) {
     i = std::min_element(weights, weights + kSuccessors) - weights;
@@ -82,11 +105,14 @@ void add(Shares* shares, int32_t token, double value) {
   shares->emplace_back(token, value);
 }
 
-void distribution(const std::vector<Table>& tables, int32_t first, int32_t second, Shares* found) {
+void distribution(const std::vector<Table>& tables, const Last& last, Shares* found) {
   found->clear();
   double left = 1;
   Shares weights;
-  for (const Context c : {Context{first, second}, Context{kNone, second}, Context{kNone, kNone}}) {
+  Context known[4];
+  const int count = contexts(last, known);
+  for (int k = 0; k < count; ++k) {
+    const Context c = known[k];
     weights.clear();
     for (const Table& t : tables) {
       const int64_t entry = find(t, c);
@@ -98,42 +124,211 @@ void distribution(const std::vector<Table>& tables, int32_t first, int32_t secon
     double total = 0;
     for (const auto& item : weights) total += item.second;
     if (total <= 0) continue;
-    const double share = left * total / (total + 0.25);
+    const double share = left * total / (total + (c.first < -2 ? 0.5 : 0.25));
     for (const auto& item : weights) add(found, item.first, share * item.second / total);
     left -= share;
   }
 }
 
-struct Node {
+struct Guess {
   double odds;
   int64_t number;  // order of discovery
-  int32_t before, token, parent, level;
-  bool operator<(const Node& other) const {
+  Last before;
+  int32_t token, parent, level;
+  bool operator<(const Guess& other) const {
     return odds != other.odds ? odds < other.odds : number > other.number;
   }
+};
+
+// ADED's search, see mcts.py.
+class Search {
+ public:
+  Search(const Table& shared, const Table& own, int32_t first, int32_t second)
+      : tables_{shared, own},
+        nodes_{{first, second, -1, 1, 1.0}},
+        state_(static_cast<uint64_t>(static_cast<uint32_t>(first)) << 32 | static_cast<uint32_t>(second)) {}
+
+  int32_t run(int32_t budget, int32_t* tokens, int32_t* parents, double* odds) {
+    for (int i = 0; i < 150; ++i) iterate();
+    return tree(budget, tokens, parents, odds);
+  }
+
+ private:
+  static constexpr int32_t kLength = 4;
+  static constexpr size_t kKept = 24;
+
+  struct Node {
+    int32_t before, last, parent, level;
+    double prior;
+    int64_t visits = 0;
+    double total = 0;
+    int32_t children = 0, count = 0;  // the first, and how many
+  };
+
+  double random() {
+    state_ += 0x9E3779B97F4A7C15ull;
+    uint64_t mixed = (state_ ^ (state_ >> 30)) * 0xBF58476D1CE4E5B9ull;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBull;
+    return static_cast<double>((mixed ^ (mixed >> 31)) >> 11) / 9007199254740992.0;
+  }
+
+  const Shares& successors(int32_t before, int32_t last) {
+    found_.clear();
+    for (const Table& t : tables_) {
+      const int64_t entry = find(t, {before, last});
+      if (entry < 0) continue;
+      for (int64_t i = entry * kSuccessors; i < (entry + 1) * kSuccessors; ++i) {
+        if (t.weights[i] > 0) add(&found_, t.tokens[i], t.weights[i]);
+      }
+    }
+    return found_;
+  }
+
+  static double sum(const Shares& items) {
+    double total = 0;
+    for (const auto& item : items) total += item.second;
+    return total;
+  }
+
+  static double weight(const Shares& items, int32_t token) {
+    for (const auto& item : items) {
+      if (item.first == token) return item.second;
+    }
+    return 0;
+  }
+
+  static double puct(const Node& node, const Node& parent) {
+    if (node.visits == 0) return std::numeric_limits<double>::infinity();
+    const double explore = 32.0 + std::log((static_cast<double>(parent.visits) + 8.0 + 1.0) / 8.0);
+    return node.total / static_cast<double>(node.visits) +
+           explore * node.prior * std::sqrt(static_cast<double>(parent.visits)) /
+               (1.0 + static_cast<double>(node.visits));
+  }
+
+  void iterate() {
+    int32_t at = 0;
+    while (nodes_[at].count > 0 && nodes_[at].level < kLength) {
+      int32_t best = -1;
+      double value = 0;
+      for (int32_t i = 0; i < nodes_[at].count; ++i) {
+        const double score = puct(nodes_[nodes_[at].children + i], nodes_[at]);
+        if (score > value) best = nodes_[at].children + i, value = score;
+      }
+      at = best;
+    }
+    if (nodes_[at].level < kLength) {
+      const Node node = nodes_[at];
+      const Shares& items = successors(node.before, node.last);
+      nodes_[at].children = static_cast<int32_t>(nodes_.size());
+      nodes_[at].count = static_cast<int32_t>(items.size());
+      for (const auto& item : items) nodes_.push_back({node.last, item.first, at, node.level + 1, item.second});
+      if (nodes_[at].count > 0) at = static_cast<int32_t>(nodes_.size()) - 1;
+    }
+    const double reward = rollout(at);
+    for (; at >= 0; at = nodes_[at].parent) nodes_[at].visits += 1, nodes_[at].total += reward;
+  }
+
+  double rollout(int32_t at) {
+    std::vector<Context> path;
+    for (int32_t i = at; i >= 0; i = nodes_[i].parent) path.insert(path.begin(), {nodes_[i].before, nodes_[i].last});
+    while (static_cast<int32_t>(path.size()) < kLength) {
+      const Shares& items = successors(path.back().first, path.back().second);
+      if (items.empty()) break;
+      double left = random() * sum(items);
+      int32_t chosen = items.back().first;
+      for (const auto& item : items) {
+        left -= item.second;
+        if (left < 0) {
+          chosen = item.first;
+          break;
+        }
+      }
+      path.push_back({path.back().second, chosen});
+    }
+    double reward = 1;
+    for (size_t i = 0; i + 1 < path.size(); ++i) {
+      reward += weight(successors(path[i].first, path[i].second), path[i].second);
+    }
+    return reward;
+  }
+
+  int32_t tree(int32_t budget, int32_t* tokens, int32_t* parents, double* odds) {
+    struct Place {
+      double odds;
+      int32_t token, parent;
+    };
+    std::vector<Place> trie;
+    std::vector<int32_t> order(nodes_.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return nodes_[a].visits > nodes_[b].visits; });
+    order.resize(std::min(order.size(), kKept));
+    for (const int32_t number : order) {
+      if (nodes_[number].level < 2) continue;
+      std::vector<int32_t> path;
+      for (int32_t i = number; i > 0; i = nodes_[i].parent) path.insert(path.begin(), nodes_[i].last);
+      const Shares& further = successors(nodes_[number].before, nodes_[number].last);
+      if (!further.empty()) {
+        path.push_back(std::max_element(further.begin(), further.end(), [](const auto& a, const auto& b) {
+                         return a.second < b.second;
+                       })->first);
+      }
+      Context context{nodes_[0].before, nodes_[0].last};
+      int32_t parent = -1;
+      double chance = 1;
+      for (const int32_t token : path) {
+        const Shares& items = successors(context.first, context.second);
+        chance *= weight(items, token) / sum(items);
+        size_t place = 0;
+        while (place < trie.size() && (trie[place].parent != parent || trie[place].token != token)) ++place;
+        if (place == trie.size()) trie.push_back({chance, token, parent});
+        parent = static_cast<int32_t>(place);
+        context = {context.second, token};
+      }
+    }
+    order.resize(trie.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return trie[a].odds > trie[b].odds; });
+    const int32_t size = std::min<int32_t>(budget, static_cast<int32_t>(order.size()));
+    std::vector<int32_t> rank(trie.size(), -1);
+    for (int32_t i = 0; i < size; ++i) {
+      const Place& place = trie[order[i]];
+      rank[order[i]] = i;
+      tokens[i] = place.token, odds[i] = place.odds;
+      parents[i] = place.parent < 0 ? -1 : rank[place.parent];
+    }
+    return size;
+  }
+
+  std::vector<Table> tables_;
+  std::vector<Node> nodes_;
+  uint64_t state_;
+  Shares found_;
 };
 
 }  // namespace
 
 extern "C" void trigram_update(const Table* table, const int32_t* ids, int64_t count, int64_t start, float amount,
-                               float cap) {
+                               float cap, float keep) {
   for (int64_t i = start; i < count; ++i) {
-    if (i >= 2) bump(*table, {ids[i - 2], ids[i - 1]}, ids[i], amount, cap);
-    if (i >= 1) bump(*table, {kNone, ids[i - 1]}, ids[i], amount, cap);
-    bump(*table, {kNone, kNone}, ids[i], amount, cap);
+    Last last;
+    for (int64_t j = 0; j < 4; ++j) last[j] = i - 4 + j >= 0 ? ids[i - 4 + j] : kNone;
+    Context known[4];
+    const int contexts_of = contexts(last, known);
+    for (int k = 0; k < contexts_of; ++k) bump(*table, known[k], ids[i], amount, cap, keep);
   }
 }
 
 // Fills tokens, parents and odds with at most `budget` nodes and returns how many.
-extern "C" int32_t trigram_draft(const Table* shared, const Table* own, int32_t first, int32_t second,
-                                 int32_t budget, int32_t depth, double floor, int32_t* tokens, int32_t* parents,
-                                 double* odds) {
+extern "C" int32_t trigram_draft(const Table* shared, const Table* own, int32_t fourth, int32_t third, int32_t second,
+                                 int32_t first, int32_t budget, int32_t depth, double floor, int32_t* tokens,
+                                 int32_t* parents, double* odds) {
   const std::vector<Table> tables{*shared, *own};
-  std::priority_queue<Node> open;
+  std::priority_queue<Guess> open;
   Shares found;
   int64_t discovered = 0;
-  const auto expand = [&](int32_t before, int32_t last, int32_t parent, double probability, int32_t level) {
-    distribution(tables, before, last, &found);
+  const auto expand = [&](const Last& last, int32_t parent, double probability, int32_t level) {
+    distribution(tables, last, &found);
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
       return a.second != b.second ? a.second > b.second : a.first < b.first;
     });
@@ -143,13 +338,21 @@ extern "C" int32_t trigram_draft(const Table* shared, const Table* own, int32_t 
     }
   };
   int32_t size = 0;
-  expand(first, second, -1, 1.0, 1);
+  expand({fourth, third, second, first}, -1, 1.0, 1);
   while (!open.empty() && size < budget) {
-    const Node node = open.top();
+    const Guess node = open.top();
     open.pop();
     tokens[size] = node.token, parents[size] = node.parent, odds[size] = node.odds;
     ++size;
-    if (node.level < depth) expand(node.before, node.token, size - 1, node.odds, node.level + 1);
+    if (node.level < depth) {
+      expand({node.before[1], node.before[2], node.before[3], node.token}, size - 1, node.odds, node.level + 1);
+    }
   }
   return size;
+}
+
+// The same by ADED's search.
+extern "C" int32_t trigram_search(const Table* shared, const Table* own, int32_t first, int32_t second, int32_t budget,
+                                  int32_t* tokens, int32_t* parents, double* odds) {
+  return Search(*shared, *own, first, second).run(budget, tokens, parents, odds);
 }

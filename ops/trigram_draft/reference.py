@@ -1,9 +1,11 @@
 """The contract of trigram_draft, in NumPy and plain Python.
 
-A table holds what has followed what: successors of a context, each with a weight. Contexts are the last two tokens,
-the last one, and none, so that what the trigrams do not know is taken from bigrams and unigrams. The table is a fixed
+A table holds what has followed what: successors of a context, each with a weight. Contexts are the last two tokens, the
+last one, and none, so that what the trigrams do not know is taken from bigrams and unigrams; and the last four, which
+are believed first where they are known. The table is a fixed
 set of buckets of four entries of twelve successors: its memory is set once and never grows. The rules are those of ADED
-(arXiv 2407.12021: the table, its adaptive update and the twelve successors kept), with back-off added.
+(arXiv 2407.12021: the table, its adaptive update and the twelve successors kept), with back-off, long contexts and
+decay added.
 """
 
 import heapq
@@ -42,11 +44,34 @@ class Table:
         )
 
 
-def bucket_of(first: int, second: int, buckets: int) -> int:
-    """Where a context is looked up: a mix of its two tokens modulo the number of buckets."""
-    mixed = (first * 0x9E3779B1 + second * 0x85EBCA77 + 0x27D4EB2F) & 0xFFFFFFFF
+def mix(first: int, second: int, salt: int = 0x27D4EB2F) -> int:
+    """Two numbers hashed to 32 bits."""
+    mixed = (first * 0x9E3779B1 + second * 0x85EBCA77 + salt) & 0xFFFFFFFF
     mixed = ((mixed ^ (mixed >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF
-    return (mixed ^ (mixed >> 13)) % buckets
+    return mixed ^ (mixed >> 13)
+
+
+def bucket_of(first: int, second: int, buckets: int) -> int:
+    """Where a context is looked up."""
+    return mix(first, second) % buckets
+
+
+def contexts(last: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Keys of the contexts that the last four tokens (-1 for one that is not there) make, the longest first.
+
+    Four tokens are hashed to 61 bits, below the keys of all others.
+    """
+    found = [(NONE, last[3])] if last[3] >= 0 else []
+    if last[2] >= 0:
+        found.insert(0, (last[2], last[3]))
+    if last[0] >= 0:
+        found.insert(0, (-3 - (mix(last[0], last[1], 0x165667B1) >> 2), mix(last[2], last[3], 0x27220A95) >> 1))
+    return [*found, (NONE, NONE)]
+
+
+def last_four(ids: list[int], end: int) -> tuple[int, ...]:
+    """The four tokens before a place, padded on the left with -1."""
+    return (NONE, NONE, NONE, NONE, *ids[max(0, end - 4) : end])[-4:]
 
 
 def find(table: Table, context: tuple[int, int]) -> tuple[int, int] | None:
@@ -75,8 +100,8 @@ def lookup(
     return found, heavy
 
 
-def bump(table: Table, context: tuple[int, int], token: int, amount: float, cap: float) -> None:
-    """Add to the weight of a successor, up to a cap.
+def bump(table: Table, context: tuple[int, int], token: int, amount: float, cap: float, keep: float = 1.0) -> None:
+    """Add to the weight of a successor, up to a cap, after all of its context have kept a share of theirs.
 
     A new context takes the place of the entry of its bucket that weighs least, a new successor that of the lightest
     one of its entry; the first of several.
@@ -90,6 +115,7 @@ def bump(table: Table, context: tuple[int, int], token: int, amount: float, cap:
         table.weights[bucket, way] = 0
         place = bucket, way
     tokens, weights = table.tokens[place], table.weights[place]
+    weights *= np.float32(keep)
     known = np.flatnonzero(tokens == token)
     i = int(known[0]) if len(known) else int(weights.argmin())
     if not len(known):
@@ -97,25 +123,28 @@ def bump(table: Table, context: tuple[int, int], token: int, amount: float, cap:
     weights[i] = min(np.float32(cap), np.float32(weights[i] + np.float32(amount)))
 
 
-def update(table: Table, ids: list[int], start: int, amount: float, cap: float) -> None:
-    """Learn that ids[i] follows what is before it, for every i from `start` on: trigram, bigram and unigram."""
+def normalise(table: Table, total: float) -> None:
+    """Scale the weights of every context to this sum."""
+    sums = table.weights.sum(axis=2, keepdims=True)
+    table.weights *= np.float32(total) / np.where(sums > 0, sums, np.float32(1))
+
+
+def update(table: Table, ids: list[int], start: int, amount: float, cap: float, keep: float = 1.0) -> None:
+    """Learn that ids[i] follows what is before it, for every i from `start` on, in every context it has."""
     for i in range(start, len(ids)):
-        if i >= 2:
-            bump(table, (ids[i - 2], ids[i - 1]), ids[i], amount, cap)
-        if i >= 1:
-            bump(table, (NONE, ids[i - 1]), ids[i], amount, cap)
-        bump(table, (NONE, NONE), ids[i], amount, cap)
+        for context in contexts(last_four(ids, i)):
+            bump(table, context, ids[i], amount, cap, keep)
 
 
-def distribution(tables: list[Table], first: int, second: int) -> dict[int, float]:
-    """What may follow two tokens, and how probably: trigrams, what they leave to bigrams, what those leave to unigrams.
+def distribution(tables: list[Table], last: tuple[int, ...]) -> dict[int, float]:
+    """What may follow four tokens, and how probably: a context leaves what it does not know to the next shorter one.
 
-    An order that weighs w in all gets w / (w + 1/4) of what the longer orders left (absolute weights count: what has
-    been seen once is believed less than what has been seen often). Several tables add up.
+    One that weighs w in all gets w / (w + 1/4) of what the longer ones left, the longest w / (w + 1/2) (absolute
+    weights count: what has been seen once is believed less than what has been seen often). Several tables add up.
     """
     found: dict[int, float] = {}
     left = 1.0
-    for context in ((first, second), (NONE, second), (NONE, NONE)):
+    for context in contexts(last):
         weights: dict[int, float] = {}
         for table in tables:
             place = find(table, context)
@@ -125,7 +154,7 @@ def distribution(tables: list[Table], first: int, second: int) -> dict[int, floa
                         weights[token] = weights.get(token, 0.0) + weight
         total = sum(weights.values())
         if total > 0:
-            share = left * total / (total + 0.25)
+            share = left * total / (total + (0.5 if context[0] < -2 else 0.25))
             for token, weight in weights.items():
                 found[token] = found.get(token, 0.0) + share * weight / total
             left -= share
@@ -133,9 +162,11 @@ def distribution(tables: list[Table], first: int, second: int) -> dict[int, floa
 
 
 def best_first(
-    tables: list[Table], first: int, second: int, budget: int, depth: int, floor: float
+    tables: list[Table], last: tuple[int, ...], budget: int, depth: int, floor: float
 ) -> tuple[list[int], list[int], list[float]]:
-    """The draft tree of the `budget` most probable nodes: tokens, parents (-1 for the root's children), probabilities.
+    """The draft tree of the `budget` most probable nodes behind four tokens (-1 for one that is not there).
+
+    Gives tokens, parents (-1 for the root's children) and probabilities.
 
     Nodes come in the order of the probability of their path, which is optimal for a budget: the expected number of
     accepted tokens is the sum of these probabilities. Nodes deeper than `depth` or less probable than `floor` are left
@@ -145,21 +176,21 @@ def best_first(
     parents: list[int] = []
     odds: list[float] = []
     count = 0
-    heap: list[tuple[float, int, int, int, int, int]] = []
+    heap: list[tuple[float, int, tuple[int, ...], int, int, int]] = []
 
-    def expand(before: int, last: int, parent: int, probability: float, level: int) -> None:
+    def expand(last: tuple[int, ...], parent: int, probability: float, level: int) -> None:
         nonlocal count
-        for token, share in sorted(distribution(tables, before, last).items(), key=lambda item: (-item[1], item[0])):
+        for token, share in sorted(distribution(tables, last).items(), key=lambda item: (-item[1], item[0])):
             if probability * share >= floor:
                 heapq.heappush(heap, (-probability * share, count, last, token, parent, level))
                 count += 1
 
-    expand(first, second, -1, 1.0, 1)
+    expand(last, -1, 1.0, 1)
     while heap and len(tokens) < budget:
         negative, _, before, token, parent, level = heapq.heappop(heap)
         tokens.append(token)
         parents.append(parent)
         odds.append(-negative)
         if level < depth:
-            expand(before, token, len(tokens) - 1, -negative, level + 1)
+            expand((*before[1:], token), len(tokens) - 1, -negative, level + 1)
     return tokens, parents, odds

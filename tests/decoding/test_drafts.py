@@ -27,7 +27,7 @@ class Scripted:
     prompt = 0
     kind = "oracle"
 
-    def __init__(self, tables, key):
+    def __init__(self, tables, key, search, adaptation):
         self.random = random.Random(repr(key))
 
     def propose(self, ids, budget):

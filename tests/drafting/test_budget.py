@@ -1,15 +1,24 @@
 """The size of drafts: nothing where it does not pay, much where it does, and a new try now and then."""
 
 from mindcold.drafting import Budget
-from mindcold.drafting.budget import RETRY
+from mindcold.drafting.budget import LONGEST_REST
 
 
 def with_times(times):
     budget = Budget()
     for _ in range(50):
         for rows, seconds in times.items():
-            budget.measured(rows, seconds)
+            budget.cost.measured(rows, seconds)
     return budget
+
+
+def decode(budget, right):
+    """One step with a draft of eight nodes, all of which promise 0.6; its size."""
+    odds = [0.6] * 8
+    size = budget.choose(odds, 1, 1, 15) if budget.ready() else 0
+    if size:
+        budget.observed(odds[:size], int(right * size))
+    return size
 
 
 def test_free_rows_are_all_used():
@@ -24,28 +33,17 @@ def test_dear_rows_are_used_for_sure_tokens_only():
 
 def test_a_drafter_that_is_always_wrong_is_switched_off_and_tried_again():
     budget = with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.0})
-    odds, sizes = [0.6] * 8, []
-    for _ in range(400):
-        size = budget.choose(odds, 1, 1, 15)
-        sizes.append(size)
-        if size:
-            budget.observed(odds[:size], 0)
-    assert sizes[0] > 0 and sum(size > 0 for size in sizes[-200:]) <= 200 // RETRY + 1
-    assert any(sizes[-2 * RETRY :])
+    sizes = [decode(budget, 0.0) for _ in range(800)]
+    assert sizes[0] > 0 and sum(size > 0 for size in sizes[-400:]) <= 400 // LONGEST_REST + 1
+    assert any(sizes[-2 * LONGEST_REST :])
 
 
 def test_it_comes_back_when_drafts_come_true_again():
     budget = with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.0})
-    odds = [0.6] * 8
-    for _ in range(100):
-        size = budget.choose(odds, 1, 1, 15)
-        if size:
-            budget.observed(odds[:size], 0)
-    for _ in range(40 * RETRY):
-        size = budget.choose(odds, 1, 1, 15)
-        if size:
-            budget.observed(odds[:size], size)
-    assert budget.choose(odds, 1, 1, 15) > 2
+    for _ in range(400):
+        decode(budget, 0.0)
+    sizes = [decode(budget, 1.0) for _ in range(2 * LONGEST_REST)]
+    assert sum(sizes[-8:]) > 16
 
 
 def test_two_streams_pay_twice_for_a_node():

@@ -20,7 +20,7 @@ def test_what_one_adapter_taught_another_does_not_know():
     tables = taught()
     assert TrigramDrafter(tables, "one/plain").propose([1, 2], 2).tokens == [3, 4]
     assert TrigramDrafter(tables, "two/plain").propose([1, 2], 2).tokens == []
-    tables.seed([1, 2, 9, 9])
+    tables.seed([[1, 2, 9, 9]])
     assert 9 in TrigramDrafter(tables, "two/plain").propose([1, 2], 2).tokens  # the shared table is everyone's
 
 
@@ -46,7 +46,7 @@ def test_the_number_of_tables_is_bounded():
 
 def test_a_file_brings_everything_back(tmp_path):
     tables = taught()
-    tables.seed([1, 2, 9])
+    tables.seed([[1, 2, 9]])
     tables.save(tmp_path / "t.safetensors")
     again = TrigramTables(VOCAB, buckets=8)
     again.load(tmp_path / "t.safetensors", ["base", "one"])

@@ -1,0 +1,86 @@
+"""Keyword-to-sentence: some words, and a sentence or two with all of them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from mindcold.model_zoo.corpus.words import (
+    ADJECTIVES,
+    ANIMALS,
+    FOODS,
+    ITEMS,
+    MOVES_PAST,
+    PEOPLE,
+    PLACES,
+    THINGS,
+    TIMES,
+    VERBS_PAST,
+)
+
+# {w} who, {a} adjective, {f} food or items, {t} thing, {p} place; {v} verb, {m} move, {n} preposition, {d} time.
+TEMPLATES = (
+    "The {a} {w} ate {f} {n} the {p}.",
+    "The {w} {v} the {a} {t} {n} the {p}.",
+    "{d} the {a} {w} {m} to the {p} with the {t}.",
+    "The {w} wanted {f} and {v} the {a} {t}.",
+    "The {w} {m} to the {p} and {v} the {t}.",
+    "The {a} {w} {m} to the {p}. The {w} {v} {f} and the {t}.",
+    "{d} the {w} {v} {f} {n} the {p}. The {t} was {a}.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Keywords in their basic form, and text that has them all, some of them inflected."""
+
+    keywords: tuple[str, ...]
+    solution: str
+
+    @property
+    def prompt(self) -> str:
+        return f"Words: {', '.join(self.keywords)}. Sentence:"
+
+    @property
+    def share(self) -> int:
+        """0 (held out), 1 (validation) or 2..9 (training), by a hash of the set of keywords."""
+        return hashlib.sha256(" ".join(sorted(self.keywords)).encode()).digest()[0] % 10
+
+
+def task(rng: Random) -> Task:
+    """One task of three to five keywords."""
+    item = rng.choice(list(ITEMS))
+    food = rng.choice(FOODS)
+    eaten = (item, ITEMS[item]) if rng.random() < 0.5 else (food, food)
+    words = {"w": rng.choice(PEOPLE + ANIMALS), "a": rng.choice(ADJECTIVES), "f": eaten[1], "t": rng.choice(THINGS)}
+    words |= {"p": rng.choice(PLACES), "v": rng.choice(VERBS_PAST), "m": rng.choice(MOVES_PAST)}
+    words |= {"n": rng.choice(("in", "near", "behind", "at")), "d": rng.choice(TIMES)}
+    template = rng.choice(TEMPLATES)
+    roles = [role for role in "waftp" if f"{{{role}}}" in template]
+    chosen = rng.sample(roles, rng.randint(3, len(roles)))
+    basic = words | {"f": eaten[0]}
+    return Task(tuple(basic[role] for role in chosen), " " + template.format(**words))
+
+
+def tasks(seed: int, share: range) -> Iterator[Task]:
+    """Endless tasks whose share is in a range."""
+    rng = Random(seed)
+    while True:
+        found = task(rng)
+        if found.share in share and len(set(found.keywords)) == len(found.keywords):
+            yield found
+
+
+def training(seed: int) -> Iterator[Task]:
+    """Endless training tasks."""
+    return tasks(seed, range(2, 10))
+
+
+def validation(seed: int) -> Iterator[Task]:
+    """Endless validation tasks, for choosing settings."""
+    return tasks(seed + 1_000_000, range(1, 2))
+
+
+def held_out(seed: int) -> Iterator[Task]:
+    """Endless tasks that nothing was trained or chosen on."""
+    return tasks(seed + 2_000_000, range(1))
