@@ -1,6 +1,6 @@
 """The public object: a loaded model with its adapters, text or token ids in, text and token ids out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,8 +11,10 @@ from mindcold import decoding
 from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
+from mindcold.constraints import ConstraintError, Vocabulary, Watched, as_constraint
 from mindcold.decoding.options import is_token
-from mindcold.drafting import Budget, StepCost, TrigramDrafter, TrigramTables
+from mindcold.drafting import DRAFTS, Budget, StepCost, TrigramDrafter, TrigramTables
+from mindcold.drafting.roller import ModelRoller, Roller, TrigramRoller
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
@@ -81,6 +83,8 @@ class LLM:
         self.dtype = dtype
         self.trigrams = TrigramTables(self.config.vocab_size, backend=backend)
         """What the trigram drafter has learned, of all adapters."""
+        self._backend = backend
+        self._drafts: dict[str, Engine] = {}
         self._costs: dict[object, StepCost] = {}
         self._budgets: dict[object, Budget] = {}
         self.engine = Engine(self.config, Weights(checkpoint, dtype, backend), backend)
@@ -143,6 +147,11 @@ class LLM:
                 bar.update(request.finish_reason is not None)
             if streamer is not None:
                 streamer.end()
+        for request in requests:
+            if request.constraint and not request.error:
+                request.measure()
+        if single and requests[0].error:
+            raise ConstraintError(requests[0].error)
         outputs = [output_of(request, text) for request, text in zip(requests, texts, strict=True)]
         return outputs[0] if single else outputs
 
@@ -230,6 +239,11 @@ class LLM:
             raise RequestError(f"stop_strings: {self.folder} has no tokenizer; use eos_token_id")
         built = decoding.build(method, options)
         eos = options.eos(self.config.eos_token_ids, self.config.vocab_size)
+        constraints = as_constraint(options.constraint)
+        if built.ahead and (options.do_sample or options.repetition_penalty != 1.0):
+            raise RequestError(f"method: {method!r} takes no do_sample and no repetition_penalty")
+        if not built.ahead and options.draft not in (None, *DRAFTS):
+            raise RequestError(f"draft: {options.draft!r} is not one of {', '.join(DRAFTS)}")
         names = adapter if isinstance(adapter, (list, tuple)) else [adapter] * len(prompts)
         if len(names) != len(prompts):
             raise RequestError(f"adapter: {len(names)} names for {len(prompts)} prompts")
@@ -246,7 +260,16 @@ class LLM:
                 )
             budget = min(options.max_new_tokens, room)
             request = decoding.Request(i, prompt, built, options, number, eos, budget)
-            if (options.draft or built.draft) == "trigram":
+            if built.ahead or constraints:
+                vocabulary = Vocabulary(self.tokenizer, self.config.vocab_size, eos)
+                request.constraint = Watched.start(constraints, vocabulary)
+                request.masked = request.constraint.allowed() is not None
+                if request.masked and built.contrast:
+                    raise RequestError(f"constraint: {method!r} cuts tokens itself; masks go with uncontrasted scores")
+                request.cumulative = any(item.cumulative for item in constraints)
+            if built.ahead:
+                request.make_roller = self._roller(request, options.draft or built.draft)
+            elif (options.draft or built.draft) == "trigram":
                 together = min(len(prompts), self.max_batch)
                 cost = self._costs.setdefault((built.streams, built.sampled, together), StepCost())
                 score = f"alpha {options.alpha} beta {options.beta}" if built.contrast else "plain"
@@ -255,6 +278,33 @@ class LLM:
                 request.draft_budget = self._budgets.setdefault((table, built.sampled, together), Budget(cost))
             requests.append(request)
         return requests
+
+    def _roller(self, request: decoding.Request, draft: str) -> Callable[[int], Roller] | None:
+        """What looks ahead for a request: the base, the trigrams, or another model of the same vocabulary."""
+        ahead = request.method.ahead
+        if ahead is None or not ahead.speculative:
+            return None
+        if draft in DRAFTS:
+            name = BASE if request.adapter < 0 else self.adapters[request.adapter]
+            if draft == "none":
+                raise RequestError("draft: 'cdsl' needs one: base, trigram or a model folder")
+            return lambda size: TrigramRoller(self.trigrams, self.trigrams.key(name, "plain"), request.eos)
+        engine = self.engine if draft == BASE else self._draft_engine(draft)
+        return lambda size: ModelRoller(engine, -1, request.eos, size, ahead.candidates)
+
+    def _draft_engine(self, name: str) -> Engine:
+        """The engine of a draft model, loaded once; RequestError for one of another vocabulary."""
+        if name not in self._drafts:
+            folder = find_folder(name)
+            config = ModelConfig.from_folder(folder)
+            if config.vocab_size != self.config.vocab_size:
+                raise RequestError(
+                    f"draft: {folder}: vocab_size is {config.vocab_size}, but the model has {self.config.vocab_size}"
+                )
+            self._drafts[name] = Engine(
+                config, Weights(Checkpoint(folder, config), self.dtype, self._backend), self._backend
+            )
+        return self._drafts[name]
 
     def _adapter_id(self, name: str | None) -> int:
         """Id of a live adapter; None means the first one, or the base where there is none."""

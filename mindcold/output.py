@@ -28,7 +28,7 @@ class Output:
     text: str
     """Their text; ends with the stop string where one ended it."""
     finish_reason: str
-    """"stop" for end-of-text or a stop string, "length" for the token budget."""
+    """"stop" for end-of-text or a stop string, "length" for the token budget, "error" for a constraint that failed."""
     stats: dict[str, Any] = field(default_factory=dict)
     """Counts and times: prompt_tokens, new_tokens, target_passes, drafted, accepted, accept_lengths (passes that
     accepted no draft token, one, ...), seconds, tokens_per_second, drafting_seconds (between the steps)."""
@@ -55,4 +55,8 @@ def output_of(request: Request, text: str) -> Output:
         "seconds_to_first_token": round(request.first_token - request.started, 6),
         "tokens_per_second": round((count - 1) / decoding, 3) if decoding > 0 else None,
     }
+    if request.constraint:
+        stats |= {"reward": request.reward, "draft_passes": request.draft_passes}
+    if request.error:
+        stats["error"] = request.error
     return Output(list(request.token_ids), text, request.finish_reason or "length", stats)

@@ -1,13 +1,20 @@
 """Decoding methods: each is one file that says what to score; the loop and the engine know none of them by name."""
 
-from mindcold.decoding import aded, cold, greedy, sample
+from mindcold.decoding import aded, cdlh, cdsl, cold, greedy, sample
 from mindcold.decoding.loop import decode
 from mindcold.decoding.method import Method
 from mindcold.decoding.options import Options
 from mindcold.decoding.request import Request
 from mindcold.errors import RequestError
 
-METHODS = {"greedy": greedy.build, "sample": sample.build, "cold": cold.build, "aded": aded.build}
+METHODS = {
+    "greedy": greedy.build,
+    "sample": sample.build,
+    "cold": cold.build,
+    "aded": aded.build,
+    "cdlh": cdlh.build,
+    "cdsl": cdsl.build,
+}
 """Method name to the function that builds it from Options."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mindcold.constraints import ConstraintError
+from mindcold.decoding.ahead import decode_ahead
 from mindcold.decoding.request import Request
 from mindcold.drafting import Draft
 from mindcold.engine import Engine, Scored, StepPlan
@@ -39,8 +41,15 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
     Up to `max_batch` requests run together and waiting ones take the place of those that end. A step takes as many
     pending tokens of each request as fit its rows, so prefill, chunked prefill and decoding are the same step; while
     all requests decode, rows that are left carry drafts. All requests must have methods with the same number of
-    streams. Slots are given back when the generator ends or is abandoned.
+    streams; those that look ahead run one after the other, each with all its candidates together. Slots are given back
+    when the generator ends or is abandoned.
     """
+    if requests[0].method.ahead:
+        for request in requests:
+            request.started = time.perf_counter()
+            for picked in decode_ahead(engine, request):
+                yield Decided(request, *picked)
+        return
     together = min(max_batch, len(requests))
     streams = requests[0].method.streams
     sizes = sorted((request.size * streams for request in requests), reverse=True)
@@ -70,7 +79,10 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
                 request.pending = request.pending[part.count :]
                 path = list[int]()
                 if part.head >= 0:
-                    yield from _verify(part, scored, path)
+                    try:
+                        yield from _verify(part, scored, path)
+                    except ConstraintError as error:  # this request's own; the others go on
+                        request.fail(str(error))
                 if request.finish_reason:
                     active.remove(request)
                     _release(engine, request)

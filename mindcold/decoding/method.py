@@ -12,6 +12,21 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """Lookahead: how far, for how many candidates, and what its reward counts beside the log-probability."""
+
+    length: int
+    candidates: int
+    weight: float
+    speculative: bool = False
+    """The draft looks ahead and the target verifies it."""
+    tau_a: float = 0.0
+    """Share of a draft the target has to agree with."""
+    tau_r: float = 0.0
+    """Reward a draft has to reach."""
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A point on the axes of the design: what to score and how to choose."""
 
@@ -22,6 +37,8 @@ class Method:
     """Draw from the scores instead of taking the best."""
     draft: str = "none"
     """Its own drafter; the `draft` keyword overrides it."""
+    ahead: Ahead | None = None
+    """How it looks ahead, if it does."""
 
     @property
     def streams(self) -> int:

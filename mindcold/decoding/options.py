@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mindcold.drafting import ADAPTATIONS, DRAFTS, SEARCHES
+from mindcold.drafting import ADAPTATIONS, SEARCHES
 from mindcold.errors import RequestError
+
+SCORES = ("plain", "contrastive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,24 @@ class Options:
     """End-of-text id or ids; None takes the model's, an empty list or -1 none."""
     stop_strings: str | Sequence[str] | None = None
     draft: str | None = None
-    """Drafter: "none" or "trigram"; None takes the method's own. No draft changes the output."""
+    """Drafter: "none" or "trigram"; None takes the method's own. No draft changes the output.
+
+    What looks ahead for "cdsl": "base", "trigram", or a model folder of the same vocabulary.
+    """
+    constraint: Any = None
+    """What must hold or be worth much: a constraint, a list of keywords, a function of text, or a list of these."""
+    score: str = "plain"
+    """Of "cdlh" and "cdsl": "plain", or "contrastive" for CoLD's."""
+    lookahead: int = 8
+    """Tokens "cdlh" and "cdsl" look ahead."""
+    candidates: int = 4
+    """Best tokens they choose from."""
+    reward_weight: float = 8.0
+    """What a reward of 1 counts beside the natural log-probability of the candidate."""
+    tau_a: float = 0.3
+    """"cdsl": share of the draft the target has to agree with."""
+    tau_r: float = 0.3
+    """"cdsl": reward the draft has to reach, for keywords the share of the missing ones."""
     draft_tokens: int | None = None
     """Size of every draft tree; None chooses it by what it gains."""
     search: str = "best_first"
@@ -51,12 +70,17 @@ class Options:
         _integer(self, "top_k", 0)
         _integer(self, "seed", 0)
         _integer(self, "prefill_chunk", 2, 256)
-        for name, known in (("draft", DRAFTS), ("search", SEARCHES), ("adaptation", ADAPTATIONS)):
+        for name, known in (("score", SCORES), ("search", SEARCHES), ("adaptation", ADAPTATIONS)):
             value = getattr(self, name)
-            if value not in known and not (name == "draft" and value is None):
+            if value not in known:
                 raise RequestError(f"{name}: {value!r} is not one of {', '.join(known)}")
         if self.draft_tokens is not None:
             _integer(self, "draft_tokens", 1, 64)
+        _integer(self, "lookahead", 0, 64)
+        _integer(self, "candidates", 1, 32)
+        _number(self, "reward_weight", 0, math.inf, ">= 0")
+        _number(self, "tau_a", 0, math.inf, ">= 0")
+        _number(self, "tau_r", 0, math.inf, ">= 0")
         _number(self, "alpha", 0, 1, "in (0, 1]", open_low=True)
         _number(self, "beta", 0, math.inf, ">= 0")
         _number(self, "temperature", 0, math.inf, "> 0", open_low=True)

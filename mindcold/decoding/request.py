@@ -1,12 +1,17 @@
 """One generation under way: its prompt, what it has produced, and when it ends."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from mindcold.constraints import ConstraintError, Watched
 from mindcold.decoding import choice
 from mindcold.decoding.method import Method
 from mindcold.decoding.options import Options
 from mindcold.drafting import Budget, Draft, Drafter
+from mindcold.drafting.roller import Roller
 from mindcold.engine import Scored, Slot
 
 
@@ -27,6 +32,14 @@ class Request:
     drafter: Drafter | None = None
     draft_budget: Budget = field(default_factory=Budget)
     """Chooses the size of drafts; shared by requests that are alike."""
+    constraint: Watched | None = None
+    """Where it stands under its constraints."""
+    masked: bool = False
+    """Whether they forbid tokens."""
+    cumulative: bool = False
+    """Whether its reward grows as the text grows."""
+    make_roller: Callable[[int], Roller] | None = None
+    """Makes what looks ahead, for sequences of so many tokens."""
     slots: list[Slot] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     """Tokens that are known but not yet in the KV cache."""
@@ -38,6 +51,12 @@ class Request:
     """How many passes accepted no draft token, one, two, ..."""
     drafting_seconds: float = 0.0
     """Time spent on drafts between the steps."""
+    draft_passes: int = 0
+    """Steps of the model that looks ahead."""
+    reward: float | None = None
+    """Value of its constraints at the end."""
+    error: str | None = None
+    """Why it ended with finish_reason "error"."""
     started: float = 0.0
     first_token: float = 0.0
     ended: float = 0.0
@@ -79,8 +98,7 @@ class Request:
         """The last `new` tokens are decided, of which `accepted` were in the draft: let the drafter learn."""
         began = time.perf_counter()
         self.drafted += len(draft.tokens)
-        self.accept_lengths += [0] * (accepted + 1 - len(self.accept_lengths))
-        self.accept_lengths[accepted] += 1
+        self.count_accepted(accepted)
         if draft.tokens:
             self.draft_budget.observed(draft.odds, accepted)
         if self.drafter:
@@ -99,20 +117,40 @@ class Request:
         self.ended = now
         self.token_ids.append(token)
         self.pending = [token]
+        if self.constraint:
+            self.constraint.advance(token)
         if token in self.eos:
             self.finish("stop")
         elif len(self.token_ids) >= self.budget:
             self.finish("length")
 
-    @property
-    def _waits(self) -> bool:
-        """Whether end-of-text may not come yet."""
-        return len(self.token_ids) < self.options.min_new_tokens and bool(self.eos)
+    def measure(self) -> None:
+        """Take the value of the constraints now."""
+        assert self.constraint is not None
+        try:
+            self.reward = self.constraint.value()
+        except ConstraintError as error:
+            self.fail(str(error))
+
+    def fail(self, reason: str) -> None:
+        """End the request with an error of its own; others go on."""
+        self.error = reason
+        self.finish("error")
+
+    def waits(self, produced: int) -> bool:
+        """Whether end-of-text may not come yet after so many tokens."""
+        return produced < self.options.min_new_tokens and bool(self.eos)
+
+    def count_accepted(self, length: int) -> None:
+        """Count a pass by the draft tokens it accepted."""
+        self.accept_lengths += [0] * (length + 1 - len(self.accept_lengths))
+        self.accept_lengths[length] += 1
 
     @property
     def needs_scores(self) -> bool:
         """Whether the next token is chosen here, from the scores, rather than in the graph."""
-        return self.method.sampled or self._waits or self.options.repetition_penalty != 1.0
+        waits = self.waits(len(self.token_ids))
+        return self.method.sampled or waits or self.masked or self.options.repetition_penalty != 1.0
 
     def choose(self, scored: Scored, head: int) -> tuple[int, float]:
         """Token and log-probability of one head: the graph's own choice, or one made from its scores."""
@@ -122,8 +160,13 @@ class Request:
         assert scored.scores is not None
         scores = scored.scores[head].asnumpy()
         scores = choice.penalise(scores, self.prompt + self.token_ids, options.repetition_penalty)
-        if self._waits:
+        mask = self.constraint.allowed() if self.constraint and self.masked else None
+        if mask is not None:
+            scores = np.where(mask, scores, np.float32(-np.inf))
+        if self.waits(produced):
             scores = choice.forbid(scores, self.eos)
+        if mask is not None and not np.isfinite(scores).any():
+            raise ConstraintError("constraint: no token with a score is allowed here")
         if self.method.sampled:
             token = choice.draw(choice.probabilities(scores, options), options.seed, self.index, produced)
         else:

@@ -122,12 +122,24 @@ class Engine:
         self._moves += [(first + node, first + i) for i, node in enumerate(path) if node != i]
         slot.length += len(path)
 
+    def copy(self, source: Slot, target: Slot) -> None:
+        """Bring a slot to the tokens of another under the same adapter, with which it agrees as far as it goes.
+
+        The keys and values are copied at the start of the next step.
+        """
+        self._moves += [(source.start + i, target.start + i) for i in range(target.length, source.length)]
+        target.length = source.length
+
     def run(self, plan: StepPlan, rows: int, heads: int, contrast: bool, scores: bool = False) -> Scored:
         """Run a plan in the graph for `rows` rows and `heads` heads (both are padded sizes).
 
         With `contrast` the heads may name a second row as the amateur. The tokens are chosen in the graph; `scores`
         come out only on request, since a vocabulary of float32 per head costs more to hand over than to compute.
         """
+        while len(self._moves) > ROW_BUCKETS[-1]:  # more than one step can take
+            rest, self._moves = self._moves[ROW_BUCKETS[-1] :], self._moves[: ROW_BUCKETS[-1]]
+            self.run(StepPlan(), ROW_BUCKETS[-1], heads, contrast, scores)
+            self._moves = rest
         plan.moves, self._moves = self._moves, []
         rows = row_bucket(max(rows, len(plan.moves)))
         numbers, alpha_beta = plan.head_matrix(heads)

@@ -1,0 +1,87 @@
+"""Words that must come, in any order and form, and phrases that must not."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import snowballstemmer
+
+from mindcold.constraints.constraint import ConstraintError, State, TextState, Vocabulary
+
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+
+
+class Keywords:
+    """All words of a set, in any order and inflection (Snowball stems): the value is the share that is there.
+
+    The last word of a text that does not end yet counts as it stands. Source of the task: CommonGen, as in CDSL (arXiv
+    2412.10418).
+    """
+
+    cumulative = True
+
+    def __init__(self, words: Sequence[str], language: str = "english"):
+        if not words:
+            raise ConstraintError("constraint Keywords: the list is empty; give at least one word")
+        if language not in snowballstemmer.algorithms():
+            raise ConstraintError(f"constraint Keywords: language: no stemmer for {language!r}")
+        self.words, self.language = [str(word) for word in words], language
+        self._stems = [stems(word, language) for word in self.words]
+        for word, found in zip(self.words, self._stems, strict=True):
+            if not found:
+                raise ConstraintError(f"constraint Keywords: {word!r} holds no word")
+
+    def start(self, vocabulary: Vocabulary) -> State:
+        """Nothing is covered yet; ConstraintError for a keyword the tokenizer cannot spell."""
+        tokenizer = vocabulary.text("Keywords")
+        for word in self.words:
+            if stems(tokenizer.decode(tokenizer.encode(word)), self.language) != stems(word, self.language):
+                raise ConstraintError(f"constraint Keywords: the tokenizer cannot spell {word!r}")
+        return TextState(tokenizer, self.coverage)
+
+    def coverage(self, text: str) -> float:
+        """Share of the keywords whose stems follow one another in the text."""
+        found = stems(text, self.language)
+        return sum(contains(found, wanted) for wanted in self._stems) / len(self._stems)
+
+
+class Forbidden:
+    """Phrases that must not come, in any inflection: the value is 1 while none is there, else 0."""
+
+    cumulative = False
+
+    def __init__(self, phrases: Sequence[str], language: str = "english"):
+        self._language = language
+        self._phrases = [stems(phrase, language) for phrase in phrases]
+        if not phrases or not all(self._phrases):
+            raise ConstraintError("constraint Forbidden: a list of phrases is expected, each with a word")
+
+    def start(self, vocabulary: Vocabulary) -> State:
+        """Nothing is there yet."""
+        return TextState(vocabulary.text("Forbidden"), self.cleanness)
+
+    def cleanness(self, text: str) -> float:
+        """1 for a text without any of the phrases."""
+        found = stems(text, self._language)
+        return 0.0 if any(contains(found, phrase) for phrase in self._phrases) else 1.0
+
+
+def contains(text: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Whether the stems of a phrase follow one another in those of a text."""
+    size = len(phrase)
+    return any(tuple(text[i : i + size]) == tuple(phrase) for i in range(len(text) - size + 1))
+
+
+def stems(text: str, language: str) -> tuple[str, ...]:
+    """Stems of the words of a text, in order."""
+    return tuple(_stem(word, language) for word in WORD.findall(text.lower()))
+
+
+@lru_cache(1 << 14)
+def _stem(word: str, language: str) -> str:
+    return _stemmer(language).stemWord(word)
+
+
+@lru_cache
+def _stemmer(language: str):
+    return snowballstemmer.stemmer(language)

@@ -1,0 +1,105 @@
+"""Text of a set form as hard token masks: regular expressions and JSON schemas, by outlines-core."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from mindcold.constraints.constraint import ConstraintError, State, Vocabulary
+from mindcold.tokenizer import Tokenizer
+
+_TEXTS: "WeakKeyDictionary[Tokenizer, dict[str, list[int]]]" = WeakKeyDictionary()
+
+
+class Regex:
+    """Text that a regular expression matches as a whole, a space in front allowed; tokens that cannot lead there
+    are out.
+
+    The value is 1 where the text may end, else 0. Tokens that are parts of a character are never chosen.
+    """
+
+    cumulative = False
+
+    def __init__(self, pattern: str):
+        self.pattern = pattern
+
+    def start(self, vocabulary: Vocabulary) -> State:
+        """The automaton's first state; ConstraintError for a pattern that cannot be read or met."""
+        try:
+            from outlines_core import Index
+            from outlines_core import Vocabulary as Words
+        except ImportError:
+            raise ConstraintError(
+                "constraint Regex: needs outlines-core; pip install 'mindcold[constraints]'"
+            ) from None
+        words = texts(vocabulary.text("Regex"), vocabulary.size)
+        try:
+            index = Index(f" ?({self.pattern})", Words(vocabulary.size, words))
+        except Exception as error:  # the library raises several kinds
+            raise ConstraintError(f"constraint Regex: {str(error).splitlines()[0][:200]}") from None
+        return _Path(index, vocabulary, index.get_initial_state())
+
+
+class Json(Regex):
+    """JSON of a schema (a dict or its text)."""
+
+    def __init__(self, schema: str | Mapping[str, Any]):
+        try:
+            from outlines_core.json_schema import build_regex_from_schema
+        except ImportError:
+            raise ConstraintError("constraint Json: needs outlines-core; pip install 'mindcold[constraints]'") from None
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        try:
+            super().__init__(build_regex_from_schema(text))
+        except Exception as error:
+            raise ConstraintError(f"constraint Json: schema: {str(error).splitlines()[0][:200]}") from None
+
+
+class _Path:
+    """The states of the automaton a text has gone through."""
+
+    def __init__(self, index: Any, vocabulary: Vocabulary, *states: int | None):
+        self._index, self._vocabulary, self._states = index, vocabulary, list(states)
+
+    def advance(self, token: int) -> None:
+        state = self._states[-1]
+        if token in self._vocabulary.eos:
+            self._states.append(state)
+        else:
+            self._states.append(None if state is None else self._index.get_next_state(state, token))
+
+    def rollback(self, count: int) -> None:
+        if count:
+            del self._states[-count:]
+
+    def fork(self) -> "_Path":
+        return _Path(self._index, self._vocabulary, *self._states)
+
+    def value(self) -> float:
+        state = self._states[-1]
+        return float(state is not None and self._index.is_final_state(state))
+
+    def allowed(self) -> np.ndarray:
+        mask, state = np.zeros(self._vocabulary.size, bool), self._states[-1]
+        known = self._index.get_allowed_tokens(state) if state is not None else None
+        ids = np.array(known or [], np.int64)
+        mask[ids[ids < self._vocabulary.size]] = True
+        if self.value():
+            mask[list(self._vocabulary.eos)] = True
+        return mask
+
+
+def texts(tokenizer: Tokenizer, size: int) -> dict[str, list[int]]:
+    """Text of every token in the middle of a text, to its ids; kept for the tokenizer."""
+    if tokenizer not in _TEXTS:
+        found: dict[str, list[int]] = {}
+        before = tokenizer.encode("a", add_special_tokens=False)
+        start = len(tokenizer.decode(before))
+        for token in range(size):
+            text = tokenizer.decode([*before, token])[start:]
+            if text and "\ufffd" not in text:
+                found.setdefault(text, []).append(token)
+        _TEXTS[tokenizer] = found
+    return _TEXTS[tokenizer]

@@ -1,0 +1,169 @@
+"""Constraints: what they are worth, that going back is as if never gone, and that the guard names the culprit."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mindcold.constraints import (
+    ConstraintError,
+    Forbidden,
+    Json,
+    Keywords,
+    Regex,
+    SqlExecutes,
+    TextReward,
+    Vocabulary,
+    Watched,
+    as_constraint,
+    constraint,
+)
+from mindcold.errors import RequestError
+from mindcold.llm import find_folder
+from mindcold.tokenizer import Tokenizer
+
+TOKENIZER = Tokenizer(find_folder("tiny-base"))
+VOCABULARY = Vocabulary(TOKENIZER, 2048, (2,))
+KINDS = {
+    "keywords": lambda: Keywords(["farmer", "apple"]),
+    "forbidden": lambda: Forbidden(["the fox"]),
+    "regex": lambda: Regex("(the |farmer |apples? |fox )*"),
+    "reward": lambda: TextReward(lambda text: 1 / (1 + len(text))),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_going_back_is_as_if_never_gone(kind, data):
+    """Random walks of advance, rollback and fork against a replay of the accepted tokens from scratch."""
+    words = TOKENIZER.encode("the farmer apples apple fox", add_special_tokens=False)
+    state, accepted = KINDS[kind]().start(VOCABULARY), []
+    for _ in range(data.draw(st.integers(1, 12))):
+        action = data.draw(st.sampled_from(["advance", "advance", "rollback", "fork"]))
+        if action == "rollback":
+            count = data.draw(st.integers(0, len(accepted)))
+            state.rollback(count)
+            del accepted[len(accepted) - count :]
+        elif action == "fork":
+            other = state.fork()
+            other.advance(words[0])
+        else:
+            accepted.append(data.draw(st.sampled_from(words)))
+            state.advance(accepted[-1])
+        replay = KINDS[kind]().start(VOCABULARY)
+        for token in accepted:
+            replay.advance(token)
+        assert state.value() == replay.value()
+        mine, its = state.allowed(), replay.allowed()
+        assert (mine is None and its is None) or np.array_equal(mine, its)
+
+
+def test_keywords_count_in_any_form_and_order():
+    words = Keywords(["apple", "run", "old house"])
+    assert words.coverage("They were running in old houses with an Apple.") == 1.0
+    assert words.coverage("apples") == pytest.approx(1 / 3)
+    assert words.coverage("pineapple, house, old") == 0.0
+    assert Forbidden(["stupid fool"]).cleanness("You stupid fools!") == 0.0
+    assert Forbidden(["stupid fool"]).cleanness("A fool, stupid.") == 1.0
+
+
+@pytest.mark.parametrize("words", [[], ["..."], ["apple", ""]])
+def test_keywords_that_are_none(words):
+    with pytest.raises(ConstraintError, match="Keywords"):
+        Keywords(words)
+
+
+class NoLetters:
+    """A tokenizer that loses letters."""
+
+    def encode(self, text):
+        return [0]
+
+    def decode(self, ids):
+        return ""
+
+
+def test_a_keyword_the_tokenizer_cannot_spell():
+    with pytest.raises(ConstraintError, match="cannot spell 'apple'"):
+        Keywords(["apple"]).start(Vocabulary(NoLetters(), 4, ()))
+    with pytest.raises(ConstraintError, match="no tokenizer"):
+        Keywords(["apple"]).start(Vocabulary(None, 4, ()))
+
+
+def walk(limit, text):
+    """The state after a text."""
+    state = limit.start(VOCABULARY)
+    for token in TOKENIZER.encode(text, add_special_tokens=False):
+        assert state.allowed()[token], TOKENIZER.decode([token])
+        state.advance(token)
+    return state
+
+
+def test_regex_allows_what_can_still_match():
+    state = walk(Regex("[0-9]{2} apples"), "12")
+    assert state.value() == 0.0 and not state.allowed()[2]
+    assert not state.allowed()[TOKENIZER.encode("7", add_special_tokens=False)[-1]]
+    state = walk(Regex("[0-9]{2} apples"), "12 apples")
+    assert state.value() == 1.0 and state.allowed()[2]
+
+
+def test_json_follows_its_schema():
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    assert walk(Json(schema), json.dumps({"n": 12})).value() == 1.0
+    with pytest.raises(ConstraintError, match="Json"):
+        Json("{")
+    with pytest.raises(ConstraintError, match="Regex"):
+        Regex("(").start(VOCABULARY)
+
+
+def test_sql_is_run_on_its_schema():
+    sql = SqlExecutes("create table pets (name text, age int); insert into pets values ('Rex', 3);")
+    assert sql.score("select name from pets where age > 2") == 1.0
+    assert sql.score("select colour from pets") == 0.5
+    assert sql.score("select from where") == 0.0
+    assert sql.score("attach database '/tmp/x.db' as x") == 0.5
+    began = time.perf_counter()
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    assert sql.score(endless) == 0.5 and time.perf_counter() - began < 5
+    with pytest.raises(ConstraintError, match="schema"):
+        SqlExecutes("create tabel x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 2.0, -0.1, None, "much", True])
+def test_a_value_that_is_none_is_refused_by_name(value):
+    watched = Watched.start([TextReward(lambda text: value)], VOCABULARY)
+    with pytest.raises(ConstraintError, match="TextReward: its value is"):
+        watched.value()
+
+
+def test_a_constraint_that_raises_or_is_slow_is_named(monkeypatch):
+    def broken(text):
+        raise KeyError("colour\nand more")
+
+    with pytest.raises(ConstraintError, match=r"TextReward: KeyError.*colour") as caught:
+        Watched.start([TextReward(broken)], VOCABULARY).value()
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(constraint, "SLOW", 0.01)
+    with pytest.raises(ConstraintError, match=r"more than 0\.01 seconds"):
+        Watched.start([TextReward(lambda text: time.sleep(0.05) or 1.0)], VOCABULARY).value()
+
+
+def test_constraints_that_leave_nothing():
+    watched = Watched.start([Regex("aa c"), Regex("aaa")], VOCABULARY)
+    assert watched.allowed().any()
+    for token in TOKENIZER.encode("aa", add_special_tokens=False):
+        watched.advance(token)
+    with pytest.raises(ConstraintError, match="Regex, Regex: no token is allowed"):
+        watched.allowed()
+
+
+def test_what_may_be_given():
+    assert as_constraint(None) == []
+    assert isinstance(as_constraint(["a", "b"])[0], Keywords)
+    assert [type(item).__name__ for item in as_constraint([Regex("a"), len])] == ["Regex", "TextReward"]
+    with pytest.raises(RequestError, match="constraint"):
+        as_constraint(3)

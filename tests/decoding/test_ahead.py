@@ -1,0 +1,266 @@
+"""CDLH and CDSL: against a naive search, at their limits, and what becomes of constraints that fail."""
+
+import numpy as np
+import pytest
+
+import mindcold
+from mindcold.constraints import Regex
+from mindcold.errors import RequestError
+from tests.folders import write_adapter, write_model
+
+PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ahead")
+    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory):
+    return str(write_model(tmp_path_factory.mktemp("draft") / "model", seed=1))
+
+
+class Liked:
+    """A constraint on token ids: the share of the tokens that are among some; it needs no tokenizer."""
+
+    cumulative = False
+
+    def __init__(self, ids, tokens=()):
+        self.ids, self.tokens = set(ids), list(tokens)
+
+    def start(self, vocabulary):
+        return Liked(self.ids)
+
+    def advance(self, token):
+        self.tokens.append(token)
+
+    def rollback(self, count):
+        del self.tokens[len(self.tokens) - count :]
+
+    def fork(self):
+        return Liked(self.ids, self.tokens)
+
+    def value(self):
+        return sum(token in self.ids for token in self.tokens) / max(1, len(self.tokens))
+
+    def allowed(self):
+        return None
+
+
+class One(Liked):
+    """Always content."""
+
+    def start(self, vocabulary):
+        return One(())
+
+    def fork(self):
+        return One(())
+
+    def value(self):
+        return 1.0
+
+
+def naive(llm, prompt, liked, length, candidates, weight, count, eos=2):
+    """CDLH by logits of whole sequences, one candidate after the other."""
+    ids = list(prompt)
+    while len(ids) - len(prompt) < count and (len(ids) == len(prompt) or ids[-1] != eos):
+        logits = llm.logits(ids)[-1].astype(np.float64)
+        logprobs = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+        best, best_total = None, -np.inf
+        for token in np.argsort(-logits, kind="stable")[:candidates].tolist():
+            future = [token]
+            while len(future) <= length and future[-1] != eos:
+                future.append(int(llm.logits(ids + future)[-1].argmax()))
+            new = ids[len(prompt) :] + future
+            total = logprobs[token] + weight * sum(t in liked for t in new) / len(new)
+            if total > best_total + 1e-9:
+                best, best_total = token, total
+        ids.append(best)
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_cdlh_is_the_naive_search(llm, length):
+    liked, changed = set(range(0, 64, 3)), False
+    for prompt in PROMPTS:
+        options = {"lookahead": length, "candidates": 4, "reward_weight": 3.0, "max_new_tokens": 7}
+        out = llm.generate(prompt, "cdlh", constraint=Liked(liked), **options)
+        assert out.token_ids == naive(llm, prompt, liked, length, 4, 3.0, 7)
+        changed |= out.token_ids != llm.generate(prompt, max_new_tokens=7).token_ids
+        assert out.stats["reward"] == pytest.approx(Liked(liked, out.token_ids).value())
+    assert changed
+
+
+@pytest.mark.parametrize("score", ["plain", "contrastive"])
+@pytest.mark.parametrize("drafter", ["base", "trigram", "model"])
+def test_cdsl_without_wishes_is_greedy(llm, draft, drafter, score):
+    name = draft if drafter == "model" else drafter
+    for prompt in PROMPTS:
+        plain = llm.generate(prompt, "cold" if score == "contrastive" else "greedy", max_new_tokens=20)
+        for tau in (0.0, 0.5, 2.0):  # all drafts accepted, some, none
+            out = llm.generate(
+                prompt, "cdsl", constraint=One(()), draft=name, score=score, tau_a=tau, tau_r=1.0, max_new_tokens=20
+            )
+            assert out.token_ids == plain.token_ids
+            assert out.finish_reason == plain.finish_reason
+        if drafter == "model" and tau == 0.0:
+            assert out.stats["accepted"] > 0
+
+
+def test_cdlh_without_wishes_is_greedy(llm):
+    for score, method in (("plain", "greedy"), ("contrastive", "cold")):
+        for prompt in PROMPTS:
+            plain = llm.generate(prompt, method, max_new_tokens=12)
+            out = llm.generate(prompt, "cdlh", constraint=One(()), score=score, max_new_tokens=12, lookahead=3)
+            assert out.token_ids == plain.token_ids
+
+
+def test_cdsl_that_accepts_no_draft_is_cdlh(llm):
+    liked = Liked(range(0, 64, 3))
+    for prompt in PROMPTS:
+        options = {"constraint": liked, "lookahead": 3, "reward_weight": 3.0, "max_new_tokens": 9}
+        assert (
+            llm.generate(prompt, "cdsl", tau_a=2.0, **options).token_ids
+            == llm.generate(prompt, "cdlh", **options).token_ids
+        )
+
+
+def test_a_draft_like_the_target_is_accepted_whole(tmp_path):
+    model = write_model(tmp_path / "model", seed=3)
+    llm = mindcold.load(model)
+    out = llm.generate([5, 9], "cdsl", draft=str(model), constraint=One(()), lookahead=4, max_new_tokens=21, tau_a=1.0)
+    assert out.stats["accepted"] >= 15
+    assert out.stats["target_passes"] <= 6
+
+
+def test_rewards_matter(llm):
+    liked = Liked(range(0, 64, 3))
+    for method in ("cdlh", "cdsl"):
+        plain, ahead = [], []
+        for prompt in PROMPTS:
+            plain.append(liked.__class__(liked.ids, llm.generate(prompt, max_new_tokens=12).token_ids).value())
+            options = {"constraint": liked, "reward_weight": 20.0, "lookahead": 3, "max_new_tokens": 12}
+            ahead.append(llm.generate(prompt, method, **options, tau_r=0.9).stats["reward"])
+        assert sum(ahead) > sum(plain)
+
+
+class Raising(Liked):
+    """Fails after some tokens, for the requests that begin with a token it dislikes."""
+
+    def start(self, vocabulary):
+        return Raising(self.ids)
+
+    def fork(self):
+        return Raising(self.ids, self.tokens)
+
+    def value(self):
+        if len(self.tokens) > 3 and self.tokens[0] in self.ids:
+            raise ValueError("no more")
+        return 1.0
+
+
+@pytest.mark.parametrize("method", ["cdlh", "cdsl"])
+def test_a_reward_that_fails_ends_its_own_request(llm, method):
+    first = [llm.generate(prompt, max_new_tokens=1).token_ids[0] for prompt in PROMPTS]
+    assert first[0] != first[1]
+    bad = Raising({first[0]})
+    outs = llm.generate(PROMPTS[:2], method, constraint=bad, max_new_tokens=10)
+    assert outs[0].finish_reason == "error" and "Raising: ValueError: no more" in outs[0].stats["error"]
+    assert outs[1].finish_reason in ("stop", "length") and "error" not in outs[1].stats
+    with pytest.raises(RequestError, match="no more"):
+        llm.generate(PROMPTS[0], method, constraint=bad, max_new_tokens=10)
+    assert llm.engine.used_cells == 0  # nothing stays behind
+
+
+class Mask(Liked):
+    """Allows only its tokens."""
+
+    def start(self, vocabulary):
+        return Mask(self.ids)
+
+    def fork(self):
+        return Mask(self.ids, self.tokens)
+
+    def allowed(self):
+        mask = np.zeros(96, bool)
+        mask[list(self.ids)] = True
+        return mask
+
+
+class Narrowing(Mask):
+    """Allows everything at first, and nothing behind two tokens."""
+
+    def start(self, vocabulary):
+        return Narrowing(self.ids)
+
+    def fork(self):
+        return Narrowing(self.ids, self.tokens)
+
+    def allowed(self):
+        return np.full(96, len(self.tokens) < 2)
+
+
+@pytest.mark.parametrize("options", [{"method": "greedy"}, {"method": "sample"}, {"method": "aded"}])
+def test_masks_hold_in_every_method(llm, options):
+    allowed = {3, 17, 29, 40}
+    for prompt in PROMPTS:
+        out = llm.generate(prompt, constraint=Mask(allowed), max_new_tokens=12, **options)
+        assert set(out.token_ids) <= allowed and out.stats["reward"] == 1.0
+
+
+@pytest.mark.parametrize("method", ["cdlh", "cdsl"])
+def test_masks_hold_while_looking_ahead(llm, method):
+    out = llm.generate([5, 9], method, constraint=Mask({3, 17, 29, 40}), max_new_tokens=12, lookahead=3)
+    assert set(out.token_ids) <= {3, 17, 29, 40}
+
+
+def test_a_mask_without_anything_is_an_error(llm):
+    with pytest.raises(RequestError, match="Mask: no token is allowed"):
+        llm.generate(PROMPTS, constraint=Mask(()), max_new_tokens=4)
+    with pytest.raises(RequestError, match="masks go with uncontrasted scores"):
+        llm.generate(PROMPTS, "cold", constraint=Mask({3}), max_new_tokens=4)
+    outs = llm.generate(PROMPTS, constraint=Narrowing(range(96)), max_new_tokens=9)
+    assert [out.finish_reason for out in outs] == ["error"] * 3
+    assert all("no token is allowed" in out.stats["error"] and len(out.token_ids) == 2 for out in outs)
+
+
+def test_minimum_length_holds(llm):
+    plain = llm.generate(PROMPTS[0], max_new_tokens=30)
+    eos = plain.token_ids[2]
+    for method in ("cdlh", "cdsl"):
+        options = {"eos_token_id": eos, "min_new_tokens": 6, "max_new_tokens": 12, "lookahead": 2}
+        out = llm.generate(PROMPTS[0], method, constraint=One(()), **options)
+        assert (
+            out.token_ids == llm.generate(PROMPTS[0], eos_token_id=eos, min_new_tokens=6, max_new_tokens=12).token_ids
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "cdsl", "draft": "none"}, "draft"),
+        ({"method": "cdsl", "draft": "no-such-model"}, "no-such-model"),
+        ({"method": "cdlh", "do_sample": True}, "do_sample"),
+        ({"method": "cdlh", "candidates": 0}, "candidates"),
+        ({"method": "cdlh", "lookahead": -1}, "lookahead"),
+        ({"method": "cdlh", "score": "other"}, "score"),
+        ({"method": "cdlh", "constraint": 5}, "constraint"),
+        ({"method": "cdlh", "constraint": ["apple"]}, "tokenizer"),
+        ({"method": "greedy", "draft": "base"}, "draft"),
+    ],
+)
+def test_what_cannot_be(llm, options, message):
+    with pytest.raises(mindcold.MindcoldError, match=message):
+        llm.generate([5, 9], **options)
+
+
+def test_a_pattern_is_kept_by_the_shipped_model():
+    shipped = mindcold.load("tiny-base", "tiny-steps")
+    prompt = "Question: Tom has 12 apples. Tom buys 9 more apples. How many apples does Tom have now? Answer:"
+    for method in ("greedy", "aded", "cdlh"):
+        out = shipped.generate(
+            prompt, method, constraint=Regex("[0-9]{2} [+*-] [0-9] = [0-9]{2}\\."), max_new_tokens=24
+        )
+        assert out.text.strip().startswith("12 ") and out.text.endswith(".") and out.finish_reason == "stop"
