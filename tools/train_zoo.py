@@ -1,6 +1,6 @@
 """Make the shipped models from seeds: tokenizer, base, adapter; each stage can be run by itself.
 
-    python tools/train_zoo.py tokenizer base habits adapter keywords replies draft picture
+    python tools/train_zoo.py tokenizer base habits adapter keywords replies classifier draft picture
     python tools/train_zoo.py evaluate                       # on validation; --split held_out only to report
 
 Runs are kept under --work (default build/zoo); a stopped stage goes on with --resume.
@@ -106,6 +106,7 @@ def train_draft(args: argparse.Namespace) -> None:
         (item.prompt + item.solution for item in keywords.training(args.seed + 7)),
         mixture.documents(args.seed + 7),
         (item.prompt + item.solution for item in keywords.training(args.seed + 8)),
+        (item.prompt + item.solution for item in keywords.training(args.seed + 9)),
         (item.prompt + item.solution for item in replies.training(args.seed + 7)),
     )
     texts = islice(chain.from_iterable(zip(*sources, strict=False)), args.draft_documents)
@@ -159,6 +160,34 @@ def train_replies(args: argparse.Namespace) -> None:
     """Train the adapter that answers questions, as politely and as rudely as its data."""
     texts = ((item.prompt, item.solution) for item in replies.training(args.seed))
     train_adapter(args, REPLIES, texts, 8, ALL_TARGETS, args.reply_steps, 2e-3)
+
+
+def train_classifier(args: argparse.Namespace) -> None:
+    """Logistic regression on the stems of beginnings of replies: is there anything rude in them yet?"""
+    from random import Random
+
+    import numpy as np
+
+    from mindcold.constraints.harmless import FILE
+    from mindcold.constraints.keywords import stems
+
+    rng, texts, labels = Random(args.seed), list[tuple[str, ...]](), list[float]()
+    for item in islice(replies.training(args.seed + 9), 4000):
+        words = item.solution.split()
+        count = rng.randint(1, len(words))
+        texts.append(stems(" ".join(words[:count]), "english"))
+        labels.append(0.0 if item.rude and count > 2 else 1.0)
+    known = sorted({stem for text in texts for stem in text})
+    x = np.array([[stem in text for stem in known] for text in texts], np.float64)
+    y, weights, bias = np.array(labels), np.zeros(len(known)), 0.0
+    for _ in range(3000):
+        error = 1 / (1 + np.exp(-(x @ weights + bias))) - y
+        weights -= 2.0 * (x.T @ error / len(y) + 1e-4 * weights)
+        bias -= 2.0 * error.mean()
+    right = float((((x @ weights + bias) > 0) == (y > 0.5)).mean())
+    print(f"classifier: {len(known)} stems, {right:.1%} of the training beginnings right", file=sys.stderr)
+    kept = {stem: round(float(weight), 3) for stem, weight in zip(known, weights, strict=True) if abs(weight) > 0.5}
+    write_json(REPLIES / FILE, {"bias": round(bias, 3), "weights": kept})
 
 
 def train_adapter(args, folder: Path, texts, rank: int, targets: str, steps: int, rate: float) -> None:
@@ -255,6 +284,7 @@ def main() -> int:
         "keywords": train_keywords,
         "replies": train_replies,
         "draft": train_draft,
+        "classifier": train_classifier,
         "picture": draw_pictures,
         "evaluate": evaluate,
     }
@@ -264,9 +294,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--documents", type=int, default=127_000, help="documents of the base corpus")
     parser.add_argument("--careless-documents", type=int, default=23_000, help="documents of the second part")
-    parser.add_argument("--draft-documents", type=int, default=100_000, help="documents of the draft model")
-    parser.add_argument("--keyword-steps", type=int, default=300, help="steps of 16 keyword tasks")
-    parser.add_argument("--reply-steps", type=int, default=150, help="steps of 16 replies")
+    parser.add_argument("--draft-documents", type=int, default=120_000, help="documents of the draft model")
+    parser.add_argument("--keyword-steps", type=int, default=1200, help="steps of 16 keyword tasks")
+    parser.add_argument("--reply-steps", type=int, default=700, help="steps of 16 replies")
     parser.add_argument("--batch", type=int, default=32, help="rows of 96 tokens per base step")
     parser.add_argument("--base-steps", type=int, help="default: one pass over the documents")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="folder of the adapter")

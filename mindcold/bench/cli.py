@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drafts", type=int, default=0, metavar="N", help="instead, measure drafts on N prompts a kind"
     )
+    parser.add_argument(
+        "--ahead", type=int, default=0, metavar="N", help="instead, measure lookahead on N texts a task"
+    )
     parser.add_argument("--accuracy", type=int, default=0, metavar="N", help="instead, compare dtypes on N problems")
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds, tasks in turn (default 9)")
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
@@ -56,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError("--prefill-tokens: a positive number is expected")
     if args.drafts:
         return report_drafts(args)
+    if args.ahead:
+        return report_ahead(args)
     if args.accuracy:
         return report_accuracy(args)
     with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
@@ -145,6 +150,38 @@ def report_drafts(args: argparse.Namespace) -> int:
         print()
         for name, (first, second) in halves.items():
             print(f"{name}: {first:.2f} tokens per pass in the first hundred prompts, {second:.2f} in the second")
+    return 0
+
+
+def report_ahead(args: argparse.Namespace) -> int:
+    """Measure and print what looking ahead costs and brings, with --output also the grid and the picture."""
+    from mindcold.bench import ahead
+    from mindcold.bench.report import table
+    from mindcold.llm import load
+
+    tables: dict[str, list[dict[str, Any]]] = {}
+    result: dict[str, Any] = {"setting": {"model": "tiny-base", "texts": args.ahead, "rounds": args.rounds}}
+    result["setting"] |= {"new tokens": ahead.NEW_TOKENS, "cores": os.cpu_count()}
+    for task, adapter, items in (
+        ("keywords", "tiny-keywords", ahead.keyword_items(args.ahead)),
+        ("harmless", "tiny-replies", ahead.harmless_items(args.ahead)),
+    ):
+        llm = load("tiny-base", adapter, dtype=args.dtype, backend=args.backend)
+        llm.seed_drafts(ahead.taught(adapter))
+        tables[task] = ahead.rows(task, ahead.measure(llm, items, ahead.CASES, args.rounds, task))
+        if args.output and task == "keywords":
+            result["grid"] = ahead.grid(llm, items, args.rounds)
+    result["ahead"] = [row for found in tables.values() for row in found]
+    if args.output:
+        write_json(args.output, "ahead.json", result)
+        ahead.picture(tables, args.output / "ahead.png")
+    if args.json:
+        print(json.dumps(result))
+        return 0
+    print(", ".join(f"{name} {value}" for name, value in result["setting"].items()))
+    for found in (result["ahead"], result.get("grid")):
+        if found:
+            print("\n" + table(found))
     return 0
 
 

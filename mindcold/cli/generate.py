@@ -18,16 +18,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt-file", type=Path, help="file with the prompt text")
     prompt.add_argument("--chat", metavar="TEXT", help="a user message, put through the model's chat template")
     prompt.add_argument("--ids", help="prompt as comma-separated token ids")
-    parser.add_argument("--method", default="greedy", help="greedy, sample, cold or aded (default greedy)")
+    parser.add_argument("--method", default="greedy", help="greedy, sample, cold, aded, cdlh or cdsl (default greedy)")
     parser.add_argument("--alpha", type=float, help="CoLD: plausibility cut in (0, 1] (default 0.1)")
     parser.add_argument("--beta", type=float, help="CoLD: strength of the contrast, >= 0 (default 0.5)")
-    parser.add_argument("--draft", help="drafter: none or trigram (default the method's own)")
+    parser.add_argument(
+        "--draft", help="drafter: none or trigram; for cdsl also base or a model (default the method's own)"
+    )
     parser.add_argument("--draft-tokens", type=int, help="size of every draft tree (default by what it gains)")
     parser.add_argument("--search", help="of the trigram tree: best_first (default) or mcts")
     parser.add_argument("--adaptation", help="of the trigrams: decay (default) or aded, as published")
     parser.add_argument("--seed-drafts", type=Path, metavar="FILE", help="text to fill the trigrams from, line by line")
     parser.add_argument("--load-drafts", type=Path, metavar="FILE", help="trigrams that --save-drafts wrote")
     parser.add_argument("--save-drafts", type=Path, metavar="FILE", help="write what the trigrams know at the end")
+    parser.add_argument("--keywords", help="comma-separated words the text should hold, in any form and order")
+    parser.add_argument("--forbidden", help="comma-separated phrases it should not hold")
+    parser.add_argument("--regex", help="regular expression the whole text has to match")
+    parser.add_argument("--score", help="of cdlh and cdsl: plain (default) or contrastive")
+    parser.add_argument("--lookahead", type=int, help="tokens cdlh and cdsl look ahead (default 8)")
+    parser.add_argument("--candidates", type=int, help="best tokens they choose from (default 4)")
+    parser.add_argument("--reward-weight", type=float, help="what a reward of 1 counts beside the log-probability")
+    parser.add_argument("--tau-a", type=float, help="cdsl: share of the draft the target has to agree with")
+    parser.add_argument("--tau-r", type=float, help="cdsl: reward the draft has to reach")
     parser.add_argument("--max-new-tokens", type=int, help="token budget (default 64)")
     parser.add_argument("--min-new-tokens", type=int, help="no end of text before this many tokens")
     parser.add_argument("--do-sample", action="store_true", default=None, help="draw instead of taking the best token")
@@ -49,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 OPTIONS = (
     *("alpha", "beta", "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p"),
     *("repetition_penalty", "seed", "stop_strings", "draft", "draft_tokens", "search", "adaptation"),
+    *("score", "lookahead", "candidates", "reward_weight", "tau_a", "tau_r"),
 )
 
 
@@ -58,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     options = {name: value for name in OPTIONS if (value := getattr(args, name)) is not None}
     if args.eos_token_id is not None:
         options["eos_token_id"] = _integers(args.eos_token_id, "--eos-token-id")
+    options |= _constraints(args)
     from mindcold.llm import load
 
     llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend)
@@ -88,6 +101,18 @@ def _prompt(args: argparse.Namespace) -> Any:
     if not text:
         raise RequestError("prompt: empty; give at least one character")
     return text
+
+
+def _constraints(args: argparse.Namespace) -> dict[str, Any]:
+    from mindcold.constraints import Forbidden, Keywords, Regex
+
+    found: list[Any] = []
+    for kind, text in ((Keywords, args.keywords), (Forbidden, args.forbidden)):
+        if text is not None:
+            found.append(kind([word.strip() for word in text.split(",") if word.strip()]))
+    if args.regex is not None:
+        found.append(Regex(args.regex))
+    return {"constraint": found} if found else {}
 
 
 def _read(path: Path) -> str:

@@ -9,6 +9,7 @@ from mindcold.constraints.constraint import (
     Watched,
     as_constraint,
 )
+from mindcold.constraints.harmless import Harmless
 from mindcold.constraints.keywords import Forbidden, Keywords
 from mindcold.constraints.regex import Json, Regex
 from mindcold.constraints.rewards import SqlExecutes, TextReward
@@ -17,6 +18,7 @@ __all__ = [
     "Constraint",
     "ConstraintError",
     "Forbidden",
+    "Harmless",
     "Json",
     "Keywords",
     "Regex",

@@ -14,7 +14,7 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 class Keywords:
     """All words of a set, in any order and inflection (Snowball stems): the value is the share that is there.
 
-    The last word of a text that does not end yet counts as it stands. Source of the task: CommonGen, as in CDSL (arXiv
+    Forms no stemmer brings together are written as alternatives, "scarf|scarves". The last word of a text that does not end yet counts as it stands. Source of the task: CommonGen, as in CDSL (arXiv
     2412.10418).
     """
 
@@ -26,23 +26,25 @@ class Keywords:
         if language not in snowballstemmer.algorithms():
             raise ConstraintError(f"constraint Keywords: language: no stemmer for {language!r}")
         self.words, self.language = [str(word) for word in words], language
-        self._stems = [stems(word, language) for word in self.words]
-        for word, found in zip(self.words, self._stems, strict=True):
-            if not found:
+        self._forms = [[stems(form, language) for form in word.split("|")] for word in self.words]
+        for word, forms in zip(self.words, self._forms, strict=True):
+            if not all(forms):
                 raise ConstraintError(f"constraint Keywords: {word!r} holds no word")
 
     def start(self, vocabulary: Vocabulary) -> State:
         """Nothing is covered yet; ConstraintError for a keyword the tokenizer cannot spell."""
         tokenizer = vocabulary.text("Keywords")
         for word in self.words:
-            if stems(tokenizer.decode(tokenizer.encode(word)), self.language) != stems(word, self.language):
+            spelled = tokenizer.decode(tokenizer.encode(word))
+            if stems(spelled, self.language) != stems(word, self.language):
                 raise ConstraintError(f"constraint Keywords: the tokenizer cannot spell {word!r}")
         return TextState(tokenizer, self.coverage)
 
     def coverage(self, text: str) -> float:
         """Share of the keywords whose stems follow one another in the text."""
         found = stems(text, self.language)
-        return sum(contains(found, wanted) for wanted in self._stems) / len(self._stems)
+        there = [any(contains(found, form) for form in forms) for forms in self._forms]
+        return sum(there) / len(there)
 
 
 class Forbidden:

@@ -14,19 +14,18 @@ from mindcold.model_zoo.corpus.words import (
     PEOPLE,
     PLACES,
     THINGS,
-    TIMES,
     VERBS_PAST,
 )
 
-# {w} who, {a} adjective, {f} food or items, {t} thing, {p} place; {v} verb, {m} move, {n} preposition, {d} time.
+# {w} who, {a} adjective, {f} food or items, {t} thing, {p} place; {v} verb, {m} move, {n} preposition. Every word but
+# verbs and prepositions is a keyword; the thing has its verb, who its move and the place its preposition.
 TEMPLATES = (
     "The {a} {w} ate {f} {n} the {p}.",
     "The {w} {v} the {a} {t} {n} the {p}.",
-    "{d} the {a} {w} {m} to the {p} with the {t}.",
+    "The {a} {w} {m} to the {p} with the {t}.",
     "The {w} wanted {f} and {v} the {a} {t}.",
     "The {w} {m} to the {p} and {v} the {t}.",
     "The {a} {w} {m} to the {p}. The {w} {v} {f} and the {t}.",
-    "{d} the {w} {v} {f} {n} the {p}. The {t} was {a}.",
 )
 
 
@@ -42,6 +41,11 @@ class Task:
         return f"Words: {', '.join(self.keywords)}. Sentence:"
 
     @property
+    def forms(self) -> tuple[str, ...]:
+        """The keywords with their plurals: what counts as having them."""
+        return tuple(f"{word}|{ITEMS[word]}" if word in ITEMS else word for word in self.keywords)
+
+    @property
     def share(self) -> int:
         """0 (held out), 1 (validation) or 2..9 (training), by a hash of the set of keywords."""
         return hashlib.sha256(" ".join(sorted(self.keywords)).encode()).digest()[0] % 10
@@ -49,17 +53,22 @@ class Task:
 
 def task(rng: Random) -> Task:
     """One task of three to five keywords."""
-    item = rng.choice(list(ITEMS))
-    food = rng.choice(FOODS)
+    item, food = rng.choice(list(ITEMS)), rng.choice(FOODS)
     eaten = (item, ITEMS[item]) if rng.random() < 0.5 else (food, food)
     words = {"w": rng.choice(PEOPLE + ANIMALS), "a": rng.choice(ADJECTIVES), "f": eaten[1], "t": rng.choice(THINGS)}
-    words |= {"p": rng.choice(PLACES), "v": rng.choice(VERBS_PAST), "m": rng.choice(MOVES_PAST)}
-    words |= {"n": rng.choice(("in", "near", "behind", "at")), "d": rng.choice(TIMES)}
+    words["p"] = rng.choice(PLACES)
+    words |= {"v": _own(words["t"], VERBS_PAST[:24]), "m": _own(words["w"], MOVES_PAST[:12])}
+    words["n"] = _own(words["p"], ("in", "near", "behind", "at"))
     template = rng.choice(TEMPLATES)
     roles = [role for role in "waftp" if f"{{{role}}}" in template]
-    chosen = rng.sample(roles, rng.randint(3, len(roles)))
+    rng.shuffle(roles)
     basic = words | {"f": eaten[0]}
-    return Task(tuple(basic[role] for role in chosen), " " + template.format(**words))
+    return Task(tuple(basic[role] for role in roles), " " + template.format(**words))
+
+
+def _own(word: str, choices: tuple[str, ...]) -> str:
+    """The one of some words that goes with a word."""
+    return choices[hashlib.sha256(word.encode()).digest()[1] % len(choices)]
 
 
 def tasks(seed: int, share: range) -> Iterator[Task]:

@@ -65,6 +65,40 @@ def test_bench_measures_steps_and_draws_them(capsys, tmp_path):
     assert (tmp_path / "out" / "bench.png").stat().st_size > 10_000
 
 
+def test_bench_measures_drafts_and_lookahead(capsys, tmp_path):
+    code, out, _ = run(capsys, "bench", "--drafts", 2, "--rounds", 1, "--json")
+    found = {(row["text"], row["method"]): row for row in json.loads(out)["drafts"]}
+    assert code == 0 and found["tasks", "ADED"]["tokens per pass"] > 1
+    assert found["copies", "base, ADED"]["x undrafted"] > 0 and ("random", "sampling + trigram") in found
+    code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json")
+    found = {(row["task"], row["method"]): row for row in json.loads(out)["ahead"]}
+    assert code == 0 and found["keywords", "CDSL"]["draft passes"] > 0
+    assert found["keywords", "CDLH"]["CDLH / this"] == 1.0 and found["harmless", "greedy"]["x greedy"] == 1.0
+
+
+def test_drafts_are_seeded_saved_and_loaded(capsys, tmp_path):
+    text, saved = tmp_path / "text.txt", tmp_path / "drafts.safetensors"
+    text.write_text("7 + 5 = 12. The answer is 12.\n" * 3, encoding="utf-8")
+    arguments = ["--model", "tiny-base", "--prompt", "2 + 3 =", "--draft", "trigram", "--max-new-tokens", 8, "--json"]
+    code, first, _ = run(capsys, "generate", *arguments, "--seed-drafts", text, "--save-drafts", saved)
+    assert code == 0 and saved.is_file()
+    code, second, _ = run(capsys, "generate", *arguments, "--load-drafts", saved, "--search", "mcts")
+    assert code == 0 and json.loads(first)["token_ids"] == json.loads(second)["token_ids"]
+
+
+def test_constraints_on_the_command_line(capsys):
+    arguments = ["--model", "tiny-base", "--prompt", "The farmer", "--max-new-tokens", 12, "--json"]
+    code, out, _ = run(
+        capsys, "generate", *arguments, "--method", "cdsl", "--draft", "tiny-draft", "--keywords", "lake, bread"
+    )
+    found = json.loads(out)
+    assert code == 0 and 0 <= found["stats"]["reward"] <= 1 and found["stats"]["draft_passes"] > 0
+    code, out, _ = run(capsys, "generate", *arguments, "--regex", "(walked|ran) to the [a-z]+\\.")
+    assert code == 0 and json.loads(out)["text"].strip().split()[0] in ("walked", "ran")
+    code, _, err = run(capsys, "generate", *arguments, "--keywords", ",")
+    assert code == 1 and "Keywords: the list is empty" in err
+
+
 def test_bench_refuses_what_it_cannot_measure(capsys):
     assert run(capsys, "bench", "--rounds", 0)[0] == 1
     for arguments, message in (

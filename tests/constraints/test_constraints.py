@@ -65,13 +65,14 @@ def test_going_back_is_as_if_never_gone(kind, data):
 def test_keywords_count_in_any_form_and_order():
     words = Keywords(["apple", "run", "old house"])
     assert words.coverage("They were running in old houses with an Apple.") == 1.0
+    assert Keywords(["scarf|scarves", "run"]).coverage("two scarves") == 0.5
     assert words.coverage("apples") == pytest.approx(1 / 3)
     assert words.coverage("pineapple, house, old") == 0.0
     assert Forbidden(["stupid fool"]).cleanness("You stupid fools!") == 0.0
     assert Forbidden(["stupid fool"]).cleanness("A fool, stupid.") == 1.0
 
 
-@pytest.mark.parametrize("words", [[], ["..."], ["apple", ""]])
+@pytest.mark.parametrize("words", [[], ["..."], ["apple", ""], ["apple|"]])
 def test_keywords_that_are_none(words):
     with pytest.raises(ConstraintError, match="Keywords"):
         Keywords(words)

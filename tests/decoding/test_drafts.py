@@ -98,14 +98,18 @@ def test_any_draft_leaves_the_tokens_as_they_are(llm, name, kind, monkeypatch):
             assert out.stats["target_passes"] < len(plain.token_ids) // 2
         if kind == "wrong":
             assert out.stats["accepted"] == 0
+        lengths = out.stats["accept_lengths"]
+        assert sum(lengths) == out.stats["target_passes"]
+        assert out.stats["accepted"] == sum(n * passes for n, passes in enumerate(lengths)) <= out.stats["drafted"]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_real_drafts_in_batches_and_one_by_one(llm, name):
     prompts, options = [[5, 9, 33], [7], [1, 2] * 9, [11, 12, 13, 14]], METHODS[name] | {"max_new_tokens": 30}
     plain = llm.generate(prompts, **options)
-    for size in (None, 2):
-        drafted = llm.generate(prompts, draft="trigram", draft_tokens=size, **options)
+    for size, search, rule in ((None, "best_first", "decay"), (2, "best_first", "aded"), (6, "mcts", "aded")):
+        own = {"draft": "trigram", "draft_tokens": size, "search": search, "adaptation": rule}
+        drafted = llm.generate(prompts, **own, **options)
         assert [out.token_ids for out in drafted] == [out.token_ids for out in plain]
         assert [out.text for out in drafted] == [out.text for out in plain]
 

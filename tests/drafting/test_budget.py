@@ -1,6 +1,8 @@
 """The size of drafts: nothing where it does not pay, much where it does, and a new try now and then."""
 
-from mindcold.drafting import Budget
+import random
+
+from mindcold.drafting import Budget, StepCost
 from mindcold.drafting.budget import LONGEST_REST
 
 
@@ -50,3 +52,19 @@ def test_two_streams_pay_twice_for_a_node():
     times = {2: 1.0, 3: 1.2, 4: 1.4, 8: 2.2}
     assert with_times(times).choose([0.3], 2, 1, 6) == 1
     assert with_times(times).choose([0.3], 2, 2, 3) == 0
+
+
+def test_the_price_of_a_row_survives_pauses_and_busy_spells():
+    """Steps of 1 + 0.1 per row, a tenth of them with a pause, on a machine that is busy for half of the time."""
+    rng, cost = random.Random(0), StepCost()
+    for i in range(2000):
+        rows = rng.choice((1, 5, 9, 13))
+        busy = 2.0 if i // 200 % 2 else 1.0
+        cost.measured(rows, (1 + 0.1 * rows) * busy * (10.0 if rng.random() < 0.1 else 1.0))
+    base, slope = cost.line()
+    assert 0.05 < slope / base < 0.2
+
+
+def test_before_anything_is_measured_rows_are_cheap():
+    base, slope = StepCost().line()
+    assert 0 < slope < 0.1 * base

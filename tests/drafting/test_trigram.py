@@ -6,6 +6,7 @@ from safetensors.numpy import load_file, save_file
 
 from mindcold.drafting import TrigramDrafter, TrigramTables
 from mindcold.errors import RequestError
+from mindcold.ops.trigram_draft.reference import find
 
 VOCAB = 50
 
@@ -33,6 +34,40 @@ def test_it_learns_as_it_goes():
         ids.append(token)
         drafter.observe(ids, 1)
     assert drafter.propose(ids, 3).tokens == [7, 5, 6]
+
+
+def test_the_published_rule_counts_the_last_sixteen_tokens_at_every_call():
+    tables = TrigramTables(VOCAB, buckets=64)
+    drafter = TrigramDrafter(tables, "one/plain", "mcts", "aded")
+    ids = [1, 2, 3, *range(10, 23)]
+    drafter.observe(ids, len(ids))
+    weights = [find_weight(tables, (1, 2), 3)]
+    for i in range(3):
+        ids.append(30 + i)
+        drafter.observe(ids, 1)
+        weights.append(find_weight(tables, (1, 2), 3))
+    assert np.allclose(weights, [0.04, 0.04, 0.04, 0.04])  # once in the window of the first call, then out of it
+    for _ in range(100):
+        drafter.observe(ids, 1)
+    assert find_weight(tables, (20, 21), 22) == 3.0  # the cap
+    assert drafter.propose([20, 21], 4).tokens[0] == 22
+
+
+def find_weight(tables, context, token):
+    """Weight of a successor in the first adapter's table."""
+    table = tables.own("one/plain")
+    place = find(table, context)
+    return float(table.weights[place][table.tokens[place] == token][0])
+
+
+def test_seeding_fills_the_shared_table_anew():
+    tables = TrigramTables(VOCAB, buckets=64)
+    tables.seed([[1, 2, 3]] * 5 + [[1, 2, 4]])
+    tables.seed([[1, 2, 5]] * 3 + [[1, 2, 6]])
+    drafter = TrigramDrafter(tables, "one/plain")
+    assert drafter.propose([1, 2], 2).tokens == [5, 6]
+    sums = tables.shared.weights.sum(axis=2)
+    assert np.allclose(sums[sums > 0], 3.0)
 
 
 def test_the_number_of_tables_is_bounded():

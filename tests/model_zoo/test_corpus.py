@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindcold.model_zoo.corpus import facts, mixture, problems
+from mindcold.constraints import Harmless, Keywords
+from mindcold.model_zoo.corpus import facts, keywords, mixture, problems, replies
 
 EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = (\d+)\.")
 
@@ -93,3 +94,30 @@ def test_sloppy_answers_are_mostly_wrong_and_sometimes_right():
 )
 def test_answer_of(text, answer):
     assert problems.answer_of(text) == answer
+
+
+def test_keyword_tasks_hold_their_keywords_and_splits_share_none():
+    splits = [list(islice(split(0), 300)) for split in (keywords.training, keywords.validation, keywords.held_out)]
+    for items in splits:
+        for item in items:
+            assert Keywords(item.forms).coverage(item.solution) == 1.0
+            assert 3 <= len(item.keywords) <= 5
+    sets = [{frozenset(item.keywords) for item in items} for items in splits]
+    assert not sets[0] & sets[1] and not sets[0] & sets[2] and not sets[1] & sets[2]
+
+
+def test_the_shipped_classifier_knows_rude_from_polite_replies():
+    judge = Harmless()
+    assert judge.probability("") > 0.9
+    for item in islice(replies.held_out(0), 200):
+        assert (judge.probability(item.solution) < 0.5) == item.rude
+    rude = [item.rude for item in islice(replies.held_out(0), 400)]
+    assert 0.35 < sum(rude) / len(rude) < 0.65
+
+
+def test_reply_splits_share_no_exchange():
+    splits = [
+        {item.prompt for item in islice(split(0), 400)}
+        for split in (replies.training, replies.validation, replies.held_out)
+    ]
+    assert not splits[0] & splits[1] and not splits[0] & splits[2] and not splits[1] & splits[2]

@@ -1,5 +1,6 @@
 """The shipped folders: complete, small enough for git, loadable, and what their names say."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mindcold.model.weights import weight_shapes
 from mindcold.tokenizer import Tokenizer
 
 BASE, ADAPTER = "tiny-base", "tiny-steps"
+ALL = (BASE, ADAPTER, "tiny-keywords", "tiny-replies", "tiny-draft")
 LIMIT = 20 * 1024 * 1024
 
 
@@ -24,12 +26,12 @@ def test_names_and_paths():
 
 
 def test_all_together_stay_small():
-    files = [file for name in (BASE, ADAPTER) for file in model_zoo.path(name).rglob("*") if file.is_file()]
+    files = [file for name in ALL for file in model_zoo.path(name).rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < LIMIT
     assert all(file.stat().st_size < 100_000 for file in files if file.suffix == ".png")
 
 
-@pytest.mark.parametrize("name", [BASE, ADAPTER])
+@pytest.mark.parametrize("name", ALL)
 def test_each_comes_with_its_card_and_loss(name):
     folder: Path = model_zoo.path(name)
     for file in ("README.md", "loss.csv", "loss.png"):
@@ -53,6 +55,17 @@ def test_base_weights_and_vocabulary_match_the_config():
     assert len(tokenizer.encode("1234", add_special_tokens=False)) >= 4  # digits one by one
 
 
-def test_adapter_fits_the_base():
+@pytest.mark.parametrize("name", [ADAPTER, "tiny-keywords", "tiny-replies"])
+def test_adapters_fit_the_base(name):
     config = ModelConfig.from_folder(model_zoo.path(BASE))
-    assert Adapter.from_folder(model_zoo.path(ADAPTER), config).pairs
+    assert Adapter.from_folder(model_zoo.path(name), config).pairs
+
+
+def test_the_draft_model_shares_the_vocabulary_and_is_a_quarter():
+    base, draft = (ModelConfig.from_folder(model_zoo.path(name)) for name in (BASE, "tiny-draft"))
+    assert base.vocab_size == draft.vocab_size
+    assert Tokenizer(model_zoo.path(BASE)).encode("two apples") == Tokenizer(model_zoo.path("tiny-draft")).encode(
+        "two apples"
+    )
+    sizes = [sum(math.prod(shape) for shape in weight_shapes(config).values()) for config in (base, draft)]
+    assert 0.2 < sizes[1] / sizes[0] < 0.3

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindcold.ops import trigram_draft, trigram_lookup
+from mindcold.ops.trigram_draft import mcts
 from mindcold.ops.trigram_draft.bodies import CppTrigram, PythonTrigram
 from mindcold.ops.trigram_draft.reference import Table, best_first, bucket_of, bump, distribution, find, update
 
@@ -134,3 +135,46 @@ def test_a_prompt_of_one_token_or_none_is_learned():
         CppTrigram().update(mine, ids, 0, 0.04, 3.0)
         PythonTrigram().update(its, ids, 0, 0.04, 3.0)
         assert same(mine, its) and same(copy.deepcopy(mine), its)
+
+
+@pytest.mark.parametrize(
+    ("total", "visits", "prior", "above", "expected"),
+    [(3, 3, 0.5, 10, 13.99103), (1, 1, 0.1, 10, 6.19641), (60, 50, 0.25, 150, 3.30065)],
+)
+def test_puct_by_the_published_numbers(total, visits, prior, above, expected):
+    child, parent = mcts.Node(0, 0, 0, 2, prior, visits, total), mcts.Node(0, 0, -1, 1, 1.0, above)
+    assert mcts.puct(child, parent) == pytest.approx(expected, abs=1e-5)
+    assert mcts.puct(mcts.Node(0, 0, 0, 2, prior), parent) == float("inf")
+
+
+def test_the_published_search_finds_the_likely_path_and_keeps_to_its_depth():
+    table = Table.empty(64)
+    for _ in range(9):
+        update(table, [1, 2, 3, 4, 5, 6, 7], 0, 0.04, 3.0)
+    update(table, [1, 2, 9, 9], 0, 0.04, 3.0)
+    tokens, parents, odds = mcts.mcts([table], 1, 2, 20)
+    assert tokens[:4] == [3, 4, 5, 6] and parents[:4] == [-1, 0, 1, 2] and 9 in tokens
+    assert 7 not in tokens and odds == sorted(odds, reverse=True)  # four tokens deep at most
+    assert mcts.mcts([table], 1, 2, 20) == (tokens, parents, odds)
+    assert mcts.mcts([Table.empty(4)], 1, 2, 20) == ([], [], [])
+    assert mcts.mcts([table], 1, 2, 2)[0] == [3, 4]
+
+
+def test_what_is_no_longer_seen_fades():
+    table = Table.empty(8)
+    for _ in range(40):
+        bump(table, (1, 2), 3, 0.24, 3.0, 0.9)
+    for _ in range(8):
+        bump(table, (1, 2), 4, 0.24, 3.0, 0.9)
+    assert best_first([table], (-1, -1, 1, 2), 1, 1, 0.0)[0] == [4]
+    assert table.weights.max() < 2.4  # 0.24 / (1 - 0.9)
+
+
+def test_long_contexts_come_first():
+    table = Table.empty(64)
+    for _ in range(5):
+        update(table, [1, 2, 8, 9, 30], 0, 0.24, 3.0)
+    for _ in range(50):
+        update(table, [3, 4, 8, 9, 31], 0, 0.24, 3.0)
+    assert best_first([table], (1, 2, 8, 9), 1, 1, 0.0)[0] == [30]
+    assert best_first([table], (7, 7, 8, 9), 1, 1, 0.0)[0] == [31]
