@@ -135,7 +135,7 @@ class LLM:
         prompts, single = self._prompts(prompt)
         if streamer is not None and not single:
             raise RequestError("streamer: only one prompt at a time can be streamed")
-        requests = self._requests(prompts, method, adapter, options)
+        requests = self.requests(prompts, method, adapter, options)
         texts = [""] * len(requests)
         with tqdm(total=len(requests), unit="prompt", disable=not progress or None) as bar:
             if streamer is not None:
@@ -162,7 +162,7 @@ class LLM:
         prompts, single = self._prompts(prompt)
         if not single:
             raise RequestError("prompt: only one prompt at a time can be streamed")
-        requests = self._requests(prompts, method, adapter, options)
+        requests = self.requests(prompts, method, adapter, options)
         return (token for _, token in self._decode(requests))
 
     def logits(self, ids: Sequence[int], adapter: str | None = None, chunk: int = 256) -> np.ndarray:
@@ -230,10 +230,10 @@ class LLM:
             raise RequestError(f"{where}{len(ids)} tokens do not fit the model's max_position_embeddings {limit}")
         return [int(item) for item in ids]
 
-    def _requests(
+    def requests(
         self, prompts: list[list[int]], method: str, adapter: Any, keywords: dict[str, Any]
     ) -> list[decoding.Request]:
-        """Checked requests of one call."""
+        """Checked requests of one call, not decoded yet."""
         options = decoding.Options.of(keywords)
         if options.stops and self.tokenizer is None:
             raise RequestError(f"stop_strings: {self.folder} has no tokenizer; use eos_token_id")

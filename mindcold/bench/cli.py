@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ahead", type=int, default=0, metavar="N", help="instead, measure lookahead on N texts a task"
     )
+    parser.add_argument(
+        "--replay", metavar="RATES", help="instead, measure drafts with set hit rates, as in 0.5,0.7,0.9"
+    )
     parser.add_argument("--accuracy", type=int, default=0, metavar="N", help="instead, compare dtypes on N problems")
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds, tasks in turn (default 9)")
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
@@ -63,24 +66,31 @@ def run(args: argparse.Namespace) -> int:
         return report_ahead(args)
     if args.accuracy:
         return report_accuracy(args)
+    if args.replay:
+        return report_replay(args)
     with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
         report(args, measure(args, Path(folder)))
     return 0
+
+
+def open_model(args: argparse.Namespace, folder: Path) -> tuple[Path, str]:
+    """Folder of the model and of its adapter, random ones written first where a shape is asked for."""
+    from mindcold.bench.shapes import write_random_model
+    from mindcold.llm import find_folder
+
+    if args.shape:
+        written = write_random_model(args.shape, folder)
+        return written.model, str(written.adapter)
+    return find_folder(args.model), args.adapter or ("tiny-steps" if args.model == "tiny-base" else "")
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Milliseconds of every task in every round."""
     from mindcold.bench import tasks
     from mindcold.bench.rival import Rival
-    from mindcold.bench.shapes import write_random_model
     from mindcold.llm import find_folder, load
 
-    if args.shape:
-        written = write_random_model(args.shape, folder)
-        model, adapter = written.model, str(written.adapter)
-    else:
-        model = find_folder(args.model)
-        adapter = args.adapter or ("tiny-steps" if args.model == "tiny-base" else "")
+    model, adapter = open_model(args, folder)
     rivals: list[Rival] = []
     todo: dict[str, tasks.Task] = {}
     try:
@@ -191,6 +201,33 @@ def write_json(folder: Path, name: str, value: Any) -> None:
     unfinished = folder / f"partial-{name}"
     unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     unfinished.replace(folder / name)
+
+
+def report_replay(args: argparse.Namespace) -> int:
+    """Measure and print what drafts gain at set hit rates."""
+    from mindcold.bench.replay import measure
+    from mindcold.bench.report import table
+    from mindcold.bench.tasks import random_ids
+    from mindcold.llm import load
+
+    try:
+        rates = [float(rate) for rate in args.replay.split(",")]
+    except ValueError:
+        rates = []
+    if not rates or not all(0 <= rate <= 1 for rate in rates):
+        raise RequestError(f"--replay: comma-separated rates from 0 to 1 are expected, found {args.replay!r}")
+    with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
+        model, adapter = open_model(args, Path(folder))
+        llm = load(model, adapter or None, dtype=args.dtype, backend=args.backend)
+        prompt = random_ids(llm, (1, args.prompt_tokens)).tolist()[0]
+        rows = measure(llm, rates, prompt, args.new_tokens, args.rounds)
+        setting = {"model": args.shape or args.model, "dtype": llm.dtype, "cores": os.cpu_count()}
+    setting |= {name: getattr(args, name) for name in ("prompt_tokens", "new_tokens", "rounds")}
+    if args.json:
+        print(json.dumps({"setting": setting, "replay": rows}))
+    else:
+        print(", ".join(f"{name} {value}" for name, value in setting.items()) + "\n\n" + table(rows))
+    return 0
 
 
 def report_accuracy(args: argparse.Namespace) -> int:

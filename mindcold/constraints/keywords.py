@@ -14,8 +14,8 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 class Keywords:
     """All words of a set, in any order and inflection (Snowball stems): the value is the share that is there.
 
-    Forms no stemmer brings together are written as alternatives, "scarf|scarves". The last word of a text that does not end yet counts as it stands. Source of the task: CommonGen, as in CDSL (arXiv
-    2412.10418).
+    Forms no stemmer brings together are written as alternatives, "scarf|scarves". The last word of a text that does not
+    end yet counts as it stands. Source of the task: CommonGen, as in CDSL (arXiv 2412.10418).
     """
 
     cumulative = True

@@ -76,6 +76,14 @@ def test_bench_measures_drafts_and_lookahead(capsys, tmp_path):
     assert found["keywords", "CDLH"]["CDLH / this"] == 1.0 and found["harmless", "greedy"]["x greedy"] == 1.0
 
 
+def test_bench_replays_drafts_with_set_hits(capsys):
+    code, out, _ = run(capsys, "bench", "--replay", "0,1", "--rounds", 1, "--new-tokens", 12, "--json")
+    found = {(row["method"], row["hit rate"]): row["tokens per pass"] for row in json.loads(out)["replay"]}
+    assert code == 0 and found["CoLD", None] == 1.0 and found["base greedy", 1.0] > found["base greedy", 0.0]
+    code, _, err = run(capsys, "bench", "--replay", "2")
+    assert code == 1 and "--replay" in err
+
+
 def test_drafts_are_seeded_saved_and_loaded(capsys, tmp_path):
     text, saved = tmp_path / "text.txt", tmp_path / "drafts.safetensors"
     text.write_text("7 + 5 = 12. The answer is 12.\n" * 3, encoding="utf-8")
