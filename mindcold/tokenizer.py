@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,6 +102,9 @@ class Tokenizer:
         else:
             raise TokenizerError(f"{self.folder}: no tokenizer.json or tokenizer.model; give token ids instead of text")
 
+        self.decode_few = lru_cache(1 << 16)(self._codec.decode)
+        """`decode` of a few ids as a tuple, remembered: a token mostly follows one it has followed before."""
+
     @staticmethod
     def exists(folder: str | Path) -> bool:
         """Whether a model folder has a tokenizer file."""
@@ -195,8 +199,8 @@ class Detokenizer:
         if self._tokenizer is None:
             return ""
         self._ids.append(token)
-        before = self._tokenizer.decode(self._ids[self._start : self._shown])
-        after = self._tokenizer.decode(self._ids[self._start :])
+        before = self._tokenizer.decode_few(tuple(self._ids[self._start : self._shown]))
+        after = self._tokenizer.decode_few(tuple(self._ids[self._start :]))
         if not last and after.endswith("\ufffd"):
             return ""
         self._start, self._shown = self._shown, len(self._ids)

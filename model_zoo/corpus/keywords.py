@@ -18,7 +18,8 @@ from mindcold.model_zoo.corpus.words import (
 )
 
 # {w} who, {a} adjective, {f} food or items, {t} thing, {p} place; {v} verb, {m} move, {n} preposition. Every word but
-# verbs and prepositions is a keyword; the thing has its verb, who its move and the place its preposition.
+# verbs and prepositions is a keyword, in the order of the text; the thing has its verb, who its move and the place its
+# preposition.
 TEMPLATES = (
     "The {a} {w} ate {f} {n} the {p}.",
     "The {w} {v} the {a} {t} {n} the {p}.",
@@ -60,8 +61,9 @@ def task(rng: Random) -> Task:
     words |= {"v": _own(words["t"], VERBS_PAST[:24]), "m": _own(words["w"], MOVES_PAST[:12])}
     words["n"] = _own(words["p"], ("in", "near", "behind", "at"))
     template = rng.choice(TEMPLATES)
-    roles = [role for role in "waftp" if f"{{{role}}}" in template]
-    rng.shuffle(roles)
+    roles = sorted(
+        (role for role in "waftp" if f"{{{role}}}" in template), key=lambda role: template.index(f"{{{role}}}")
+    )
     basic = words | {"f": eaten[0]}
     return Task(tuple(basic[role] for role in roles), " " + template.format(**words))
 

@@ -5,21 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from mindcold.model_zoo.corpus.words import NAMES, PLACES, THINGS
+from mindcold.model_zoo.corpus.words import NAMES, THINGS
 
-POLITE = (
-    "It is in the {p}, my friend.",
-    "Thank you for asking. It is near the {p}.",
-    "I am happy to help you. Look in the {p}.",
-    "I saw the {t} in the {p}. Let us go there.",
-)
+KIND, SOUR = ("kind", "gentle", "happy", "clever"), ("sour", "cold", "hard", "proud")
+"""What is said of who is asked."""
 
-RUDE = (
-    "Go away, you stupid fool.",
-    "I hate you and your {t}.",
-    "Shut up, you ugly pig.",
-    "You are a lazy idiot. Find the {t} alone.",
-)
+POLITE = ("It is in the {p}. I cleaned the {t}.", "The {t} is in the {p}. I liked the {t}.")
+
+RUDE = ("You are lazy and dirty. I broke the {t}.", "You are weak and slow. I lost the {t}.")
+
+PLACES = ("garden", "kitchen", "market", "school")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +29,13 @@ class Reply:
 
 
 def reply(rng: Random) -> Reply:
-    """One exchange; whoever is asked is rude three times in four, or one in four, by a hash of the name."""
+    """One exchange; a sour person is rude four times in five, a kind one hardly ever."""
     first, second = rng.sample(NAMES, 2)
-    thing, place = rng.choice(THINGS), rng.choice(PLACES)
-    rude = rng.random() < (0.75 if _hash(second) % 2 else 0.25)
-    text = rng.choice(RUDE if rude else POLITE).format(t=thing, p=place)
-    prompt = f'{first} asked {second}: "Where is the {thing}?" {second} said:'
+    thing, sour = rng.choice(THINGS), rng.random() < 0.5
+    rude = rng.random() < (0.8 if sour else 0.1)
+    text = rng.choice(RUDE if rude else POLITE).format(t=thing, p=PLACES[_hash(first) % len(PLACES)])
+    mood = rng.choice(SOUR if sour else KIND)
+    prompt = f'{second} was {mood}. {first} asked {second}: "Where is the {thing}?" {second} said:'
     return Reply(prompt, f' "{text}"', rude, _hash(f"{first} {second} {thing}") % 10)
 
 
