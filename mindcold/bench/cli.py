@@ -180,7 +180,7 @@ def report_ahead(args: argparse.Namespace) -> int:
         llm.seed_drafts(ahead.taught(adapter))
         tables[task] = ahead.rows(task, ahead.measure(llm, items, ahead.CASES, args.rounds, task))
         if args.output and task == "keywords":
-            result["grid"] = ahead.grid(llm, items, args.rounds)
+            result["grid"] = ahead.grid(llm, items[: max(1, args.ahead // 3)], 1)
     result["ahead"] = [row for found in tables.values() for row in found]
     if args.output:
         write_json(args.output, "ahead.json", result)

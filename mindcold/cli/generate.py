@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--regex", help="regular expression the whole text has to match")
     parser.add_argument("--score", help="of cdlh and cdsl: plain (default) or contrastive")
     parser.add_argument("--lookahead", type=int, help="tokens cdlh and cdsl look ahead (default 8)")
-    parser.add_argument("--candidates", type=int, help="best tokens they choose from (default 4)")
+    parser.add_argument("--candidates", type=int, help="best tokens they choose from (default 16)")
     parser.add_argument("--reward-weight", type=float, help="what a reward of 1 counts beside the log-probability")
     parser.add_argument("--tau-a", type=float, help="cdsl: share of the draft the target has to agree with")
     parser.add_argument("--tau-r", type=float, help="cdsl: reward the draft has to reach")

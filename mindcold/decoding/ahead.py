@@ -80,6 +80,8 @@ class Search:
         self.branches = [Track(engine, adapters, size) for _ in range(count)]
         self.roller: Roller | None = request.make_roller(size) if request.make_roller else None
         self.pending = list(request.prompt)
+        self.known: list[int] = []
+        """What has been looked up already behind the last token: the next draft."""
         self.scores: np.ndarray | None = None
         """Scores of the next token, where they are known already."""
 
@@ -117,12 +119,14 @@ class Search:
 
         With j of d draft tokens equal to the target's own choices: j / d below tau_a discards the draft, and the target
         looks ahead itself; a reward below tau_r discards it too, and the draft looks ahead for every candidate. What is
-        accepted are the j tokens and the target's own next one.
+        accepted are the j tokens and the target's own next one. The winner's lookahead is the next draft.
         """
         request, ahead = self.request, self.ahead
         assert self.roller is not None and request.constraint is not None
         room = min(ahead.length, request.budget - len(request.token_ids) - 1)
-        draft = self.roller.roll(request.context, [[]], room)[0] if room > 0 else []
+        draft, self.known = self.known[: max(room, 0)], []
+        if not draft and room > 0:
+            draft = self.roller.roll(request.context, [[]], room)[0]
         scored = self._feed(len(draft) + 1, draft)
         state, chosen = request.constraint.fork(), list[Picked]()
         for i in range(len(draft) + 1):
@@ -149,7 +153,7 @@ class Search:
         else:
             futures, _ = self._rollouts(candidates)
         best = self._best(candidates, logprobs, futures)
-        self.pending = [candidates[best]]
+        self.pending, self.known = [candidates[best]], futures[best]
         return [Picked(candidates[best], logprobs[best])]
 
     def _threshold(self) -> float:

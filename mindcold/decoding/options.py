@@ -47,13 +47,13 @@ class Options:
     """Of "cdlh" and "cdsl": "plain", or "contrastive" for CoLD's."""
     lookahead: int = 8
     """Tokens "cdlh" and "cdsl" look ahead."""
-    candidates: int = 4
+    candidates: int = 16
     """Best tokens they choose from."""
     reward_weight: float = 8.0
     """What a reward of 1 counts beside the natural log-probability of the candidate."""
-    tau_a: float = 0.3
+    tau_a: float = 0.0
     """"cdsl": share of the draft the target has to agree with."""
-    tau_r: float = 0.3
+    tau_r: float = 0.5
     """"cdsl": reward the draft has to reach, for keywords the share of the missing ones."""
     draft_tokens: int | None = None
     """Size of every draft tree; None chooses it by what it gains."""
