@@ -150,17 +150,13 @@ def picture(tables: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
     figure, panels = pyplot.subplots(1, len(tables), figsize=(5 * len(tables), 3.8), dpi=120, layout="constrained")
     for axes, (task, found) in zip(np.atleast_1d(panels), tables.items(), strict=True):
-        for row in found:
-            axes.plot(row["ms per text"], row["mean reward"], "o")
-            axes.annotate(
-                row["method"],
-                (row["ms per text"], row["mean reward"]),
-                xytext=(5, 3),
-                textcoords="offset points",
-                fontsize=8,
-            )
+        for row, marker in zip(found, "osD^v<>", strict=False):
+            axes.plot(row["ms per text"], row["mean reward"], marker, label=row["method"], markersize=8)
         axes.set(xscale="log", xlabel="milliseconds per text", ylabel="mean reward", title=task)
-        axes.margins(x=0.25)
+        axes.set_xlim(10, 1000)
+        axes.set_xticks((10, 20, 50, 100, 200, 500, 1000), ("10", "20", "50", "100", "200", "500", "1000"))
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, loc="center right")
     figure.savefig(path)
     pyplot.close(figure)
