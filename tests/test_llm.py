@@ -152,7 +152,7 @@ def test_a_model_without_tokenizer_takes_token_ids_alone(tmp_path):
 
 
 def test_loading_refuses_what_it_does_not_know(tmp_path):
-    with pytest.raises(MindcoldError, match="neither a folder nor one of the shipped models: tiny-base, tiny-steps"):
+    with pytest.raises(MindcoldError, match="neither a folder nor one of the shipped models: tiny-base, tiny-draft, "):
         mindcold.load("no-such-model")
     with pytest.raises(RequestError, match="dtype: 'float64'"):
         mindcold.load("tiny-base", dtype="float64")

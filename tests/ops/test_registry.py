@@ -12,7 +12,16 @@ from mindcold.ops.contrastive_score.aot import SOURCE
 
 
 def test_names_and_lookup():
-    assert registry.names() == ["contrastive_score", "lora_linear", "rope", "swiglu", "tree_attention", "trigram_draft"]
+    assert registry.names() == [
+        "contrastive_score",
+        "lora_linear",
+        "rope",
+        "swiglu",
+        "tree_attention",
+        "tree_verify",
+        "trigram_draft",
+        "trigram_lookup",
+    ]
     assert registry.get("contrastive_score") is contrastive_score
     with pytest.raises(OperatorError, match="'softmax' is not one of contrastive_score"):
         registry.get("softmax")
