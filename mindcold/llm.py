@@ -99,8 +99,15 @@ class LLM:
         return [adapter.name for adapter in self.engine.adapters]
 
     def seed_drafts(self, texts: Iterable[Prompt]) -> None:
-        """Fill the trigram table all adapters share from texts (or token ids) like those to be written."""
-        self.trigrams.seed(self._encode(text, f"text {i}: ", bounded=False) for i, text in enumerate(texts))
+        """Fill the trigram table all adapters share from texts (or token ids) like those to be written.
+
+        A text is taken to be whole, end-of-text follows it; token ids are taken as they are.
+        """
+        end = list(self.config.eos_token_ids[:1])
+        self.trigrams.seed(
+            self._encode(text, f"text {i}: ", bounded=False) + (end if isinstance(text, str) else [])
+            for i, text in enumerate(texts)
+        )
 
     def save_drafts(self, path: str | Path) -> None:
         """Write what the trigram drafter has learned to a safetensors file."""

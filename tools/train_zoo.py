@@ -1,6 +1,6 @@
 """Make the shipped models from seeds: tokenizer, base, adapter; each stage can be run by itself.
 
-    python tools/train_zoo.py tokenizer base habits adapter keywords replies classifier draft picture
+    python tools/train_zoo.py tokenizer base habits adapter keywords replies edits classifier draft picture
     python tools/train_zoo.py evaluate                       # on validation; --split held_out only to report
 
 Runs are kept under --work (default build/zoo); a stopped stage goes on with --resume.
@@ -15,13 +15,14 @@ from typing import Any
 
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import MindcoldError
-from mindcold.model_zoo.corpus import keywords, mixture, problems, replies
+from mindcold.model_zoo.corpus import edits, keywords, mixture, problems, replies
 from mindcold.tokenizer import Tokenizer
 from mindcold.training.export import export_adapter, export_model, write_json
 
 ZOO = Path(__file__).resolve().parent.parent / "model_zoo"
 BASE, ADAPTER = ZOO / "tiny-base", ZOO / "tiny-steps"
-KEYWORDS, REPLIES, DRAFT = ZOO / "tiny-keywords", ZOO / "tiny-replies", ZOO / "tiny-draft"
+KEYWORDS, REPLIES, EDITS = ZOO / "tiny-keywords", ZOO / "tiny-replies", ZOO / "tiny-edits"
+DRAFT = ZOO / "tiny-draft"
 VOCABULARY = 2048
 ALL_TARGETS = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
 LENGTH = 96
@@ -162,6 +163,12 @@ def train_replies(args: argparse.Namespace) -> None:
     train_adapter(args, REPLIES, texts, 8, ALL_TARGETS, args.reply_steps, 2e-3)
 
 
+def train_edits(args: argparse.Namespace) -> None:
+    """Train the adapter that repeats, changes and shortens texts."""
+    texts = ((item.prompt, item.solution) for item in edits.training(args.seed))
+    train_adapter(args, EDITS, texts, 8, ALL_TARGETS, args.edit_steps, 2e-3, length=112)
+
+
 def train_classifier(args: argparse.Namespace) -> None:
     """Logistic regression on the stems of beginnings of replies: is there anything rude in them yet?"""
     from random import Random
@@ -190,7 +197,9 @@ def train_classifier(args: argparse.Namespace) -> None:
     write_json(REPLIES / FILE, {"bias": round(bias, 3), "weights": kept})
 
 
-def train_adapter(args, folder: Path, texts, rank: int, targets: str, steps: int, rate: float) -> None:
+def train_adapter(
+    args, folder: Path, texts, rank: int, targets: str, steps: int, rate: float, length: int = LENGTH
+) -> None:
     """One adapter on prompts and completions."""
     from mindcold.training.data import Example, TrainingSet, pad
     from mindcold.training.model import LoraSettings, TrainingLM
@@ -199,8 +208,8 @@ def train_adapter(args, folder: Path, texts, rank: int, targets: str, steps: int
     config, tokenizer = ModelConfig.from_folder(BASE), Tokenizer(BASE)
     lora = LoraSettings(rank, 2.0 * rank, tuple(targets.split(",")), args.seed)
     batch = 16
-    tokens, labels = pad((Example(*text) for text in islice(texts, steps * batch)), tokenizer, 2, LENGTH)
-    network = TrainingLM(config, batch, LENGTH, read_weights(config), lora)
+    tokens, labels = pad((Example(*text) for text in islice(texts, steps * batch)), tokenizer, 2, length)
+    network = TrainingLM(config, batch, length, read_weights(config), lora)
     settings = TrainingSettings(steps, rate, warmup_steps=min(20, steps), save_every=100)
     data = TrainingSet(tokens, labels, batch, steps, args.seed)
     Trainer(network, data, settings, args.work / folder.name).train(args.resume)
@@ -218,7 +227,7 @@ def draw_pictures(args: argparse.Namespace) -> None:
     from matplotlib import pyplot
 
     models = {("base", "habits"): BASE, (args.adapter.name,): args.adapter, ("draft",): DRAFT}
-    models |= {(folder.name,): folder for folder in (KEYWORDS, REPLIES)}
+    models |= {(folder.name,): folder for folder in (KEYWORDS, REPLIES, EDITS)}
     for runs, folder in models.items():
         logs = [args.work / run / "loss.csv" for run in runs]
         rows = [row for log in logs if log.is_file() for row in csv.DictReader(log.open(encoding="utf-8"))]
@@ -283,6 +292,7 @@ def main() -> int:
         "adapter": train_steps,
         "keywords": train_keywords,
         "replies": train_replies,
+        "edits": train_edits,
         "draft": train_draft,
         "classifier": train_classifier,
         "picture": draw_pictures,
@@ -297,6 +307,7 @@ def main() -> int:
     parser.add_argument("--draft-documents", type=int, default=120_000, help="documents of the draft model")
     parser.add_argument("--keyword-steps", type=int, default=700, help="steps of 16 keyword tasks")
     parser.add_argument("--reply-steps", type=int, default=400, help="steps of 16 replies")
+    parser.add_argument("--edit-steps", type=int, default=500, help="steps of 16 texts to edit")
     parser.add_argument("--batch", type=int, default=32, help="rows of 96 tokens per base step")
     parser.add_argument("--base-steps", type=int, help="default: one pass over the documents")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="folder of the adapter")

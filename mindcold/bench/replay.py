@@ -21,7 +21,7 @@ class Replay:
         self._prompt, self._truth, self._rate, self._size = prompt, truth, rate, vocab_size
         self._random = Random(0)
 
-    def propose(self, ids: Sequence[int], budget: int) -> Draft:
+    def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
         """The next tokens of the truth, some of them spoilt."""
         ahead = self._truth[len(ids) - self._prompt :][:budget]
         tokens = [t if self._random.random() < self._rate else (t + 1) % self._size for t in ahead]

@@ -88,8 +88,10 @@ class Request:
         if self.drafter is None or most < 1 or not (wanted or self.draft_budget.ready()):
             return Draft()
         began = time.perf_counter()
-        draft = self.drafter.propose(self.context, most if wanted is None else min(most, wanted))
-        if not wanted:
+        if wanted:
+            draft = self.drafter.propose(self.context, min(most, wanted))
+        else:
+            draft = self.drafter.propose(self.context, most, self.draft_budget.least(known, streams))
             draft = draft.first(self.draft_budget.choose(draft.odds, known, streams, most))
         self.drafting_seconds += time.perf_counter() - began
         return draft

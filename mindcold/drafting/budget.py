@@ -91,6 +91,11 @@ class Budget:
         self._trial = self._rest == 0 and self._misses >= PATIENCE + 6
         return False
 
+    def least(self, known: int, streams: int) -> float:
+        """Probability below which no node can pay for its rows."""
+        base, slope = self.cost.line()
+        return slope * streams / (base + slope * known) * self._expected / self._accepted
+
     def choose(self, odds: Sequence[float], known: int, streams: int, most: int) -> int:
         """Nodes to verify of a draft: `known` rows are in the step anyway, each node takes `streams`, `most` fit."""
         count = min(len(odds), most)

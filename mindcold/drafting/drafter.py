@@ -28,8 +28,8 @@ class Draft:
 class Drafter(Protocol):
     """One request's source of drafts."""
 
-    def propose(self, ids: Sequence[int], budget: int) -> Draft:
-        """A tree of at most `budget` tokens to follow `ids`, siblings different."""
+    def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
+        """A tree of at most `budget` tokens to follow `ids`, siblings different; less probable ones need not be in."""
         ...
 
     def observe(self, ids: Sequence[int], new: int) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 from mindcold.drafting.trigram import TrigramTables
 from mindcold.engine import Engine, Slot, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
+from mindcold.ops.trigram_draft.reference import last_tokens
 
 
 class Roller(Protocol):
@@ -108,7 +109,7 @@ class TrigramRoller:
     def _one(self, ids: list[int], length: int) -> list[int]:
         before = len(ids)
         while len(ids) - before < length and ids[-1] not in self._eos:
-            last = (-1, -1, -1, *ids[-4:])[-4:]
+            last = last_tokens(ids, len(ids))
             tokens, _, _ = self._tables.body.draft(self._tables.shared, self._own, last, 1, 1, 0.0)
             if not tokens:
                 break

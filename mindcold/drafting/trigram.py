@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.ops import trigram_draft
-from mindcold.ops.trigram_draft.reference import Table, normalise
+from mindcold.ops.trigram_draft.reference import REACH, Table, last_tokens, normalise
 
-BUCKETS = 1 << 14
-"""Buckets of a table: 6.8 MB, 65,536 contexts."""
+BUCKETS = 1 << 16
+"""Buckets of a table: 27 MB, 262,144 contexts."""
 
 CAP = 3.0
 """The most a weight can reach (ADED), and what the weights of a context of the shared table add up to."""
@@ -166,12 +166,12 @@ class TrigramDrafter:
         self._tables, self._own = tables, tables.own(key)
         self._search, self._rule = search, ADAPTATIONS[adaptation]
 
-    def propose(self, ids: Sequence[int], budget: int) -> Draft:
+    def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
         """At most `budget` nodes behind the last tokens, the most probable ones the search finds."""
-        last, body = (-1, -1, -1, *ids[-4:])[-4:], self._tables.body
+        last, tables = last_tokens(ids, len(ids)), self._tables
         if self._search == "mcts":
-            return Draft(*body.search(self._tables.shared, self._own, last[2:], budget))
-        return Draft(*body.draft(self._tables.shared, self._own, last, budget, DEPTH, FLOOR))
+            return Draft(*tables.body.search(tables.shared, self._own, last[-2:], budget))
+        return Draft(*tables.body.draft(tables.shared, self._own, last, budget, DEPTH, max(least, FLOOR)))
 
     def observe(self, ids: Sequence[int], new: int) -> None:
         """Count the new tokens in."""
@@ -179,6 +179,6 @@ class TrigramDrafter:
         if rule.window:
             recent, start = ids[-rule.window :], 2
         else:
-            recent = ids[-(new + 4) :]
+            recent = ids[-(new + REACH) :]
             start = len(recent) - new
         self._tables.body.update(self._own, recent, start, rule.step, CAP, rule.keep)

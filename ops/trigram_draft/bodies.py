@@ -56,11 +56,12 @@ class CppTrigram:
         self._update, self._draft = library.trigram_update, library.trigram_draft
         self._update.argtypes = [table, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_float] * 3]
         self._update.restype = None
-        self._draft.argtypes = [table, table, *[number] * 6, real, *out]
+        self._draft.argtypes = [table, table, ctypes.c_void_p, number, number, real, *out]
         self._draft.restype = number
         self._search = library.trigram_search
         self._search.argtypes = [table, table, number, number, number, *out]
         self._search.restype = number
+        self._last = (number * reference.REACH)()
         self._out = (number * LARGEST)(), (number * LARGEST)(), (real * LARGEST)()
         self._tables: dict[int, tuple[Table, CTable]] = {}
 
@@ -84,7 +85,8 @@ class CppTrigram:
     def draft(self, shared: Table, own: Table, last: tuple[int, ...], budget: int, depth: int, floor: float) -> Tree:
         """See reference.best_first; -1 stands for a token that is not there."""
         tokens, parents, odds = self._out
-        size = self._draft(self._of(shared), self._of(own), *last, min(budget, LARGEST), depth, floor, *self._out)
+        self._last[:] = last
+        size = self._draft(self._of(shared), self._of(own), self._last, min(budget, LARGEST), depth, floor, *self._out)
         return tokens[:size], parents[:size], odds[:size]
 
     def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:

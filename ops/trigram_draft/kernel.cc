@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <queue>
-#include <utility>
 #include <vector>
 
 // keys [n, 4, 2], tokens, weights [n, 4, 12], and n.
@@ -36,18 +34,28 @@ int64_t bucket_of(Context c, int64_t buckets) {
   return mix(c.first, c.second, 0x27D4EB2Fu) % static_cast<uint64_t>(buckets);
 }
 
-// The last four tokens, -1 for one that is not there.
-using Last = std::array<int32_t, 4>;
+constexpr int kReach = 8;
+
+// The last eight tokens, -1 for one that is not there.
+using Last = std::array<int32_t, kReach>;
+
+constexpr int kContexts = 5;
+
+Context long_key(int32_t a, int32_t b, int32_t c, int32_t d) {
+  return {-3 - static_cast<int32_t>(mix(a, b, 0x165667B1u) >> 2), static_cast<int32_t>(mix(c, d, 0x27220A95u) >> 1)};
+}
 
 // Keys of the contexts they make, the longest first; how many.
 int contexts(const Last& last, Context* out) {
   int count = 0;
   if (last[0] >= 0) {
-    out[count++] = {-3 - static_cast<int32_t>(mix(last[0], last[1], 0x165667B1u) >> 2),
-                    static_cast<int32_t>(mix(last[2], last[3], 0x27220A95u) >> 1)};
+    int32_t pairs[4];
+    for (int i = 0; i < 4; ++i) pairs[i] = static_cast<int32_t>(mix(last[2 * i], last[2 * i + 1], 0x61C88647u));
+    out[count++] = long_key(pairs[0], pairs[1], pairs[2], pairs[3]);
   }
-  if (last[2] >= 0) out[count++] = {last[2], last[3]};
-  if (last[3] >= 0) out[count++] = {kNone, last[3]};
+  if (last[4] >= 0) out[count++] = long_key(last[4], last[5], last[6], last[7]);
+  if (last[6] >= 0) out[count++] = {last[6], last[7]};
+  if (last[7] >= 0) out[count++] = {kNone, last[7]};
   out[count++] = {kNone, kNone};
   return count;
 }
@@ -93,39 +101,70 @@ void bump(const Table& t, Context c, int32_t token, float amount, float cap, flo
   weights[i] = std::min(cap, weights[i] + amount);
 }
 
-using Shares = std::vector<std::pair<int32_t, double>>;
+struct Share {
+  int32_t token;
+  double value;
+};
 
-void add(Shares* shares, int32_t token, double value) {
-  for (auto& item : *shares) {
-    if (item.first == token) {
-      item.second += value;
-      return;
-    }
-  }
-  shares->emplace_back(token, value);
-}
+// Tokens and their shares, in the order they were found; room for all contexts of two tables.
+class Shares {
+ public:
+  void clear() { count_ = 0; }
+  bool empty() const { return count_ == 0; }
+  Share* begin() { return items_; }
+  Share* end() { return items_ + count_; }
+  const Share* begin() const { return items_; }
+  const Share* end() const { return items_ + count_; }
 
-void distribution(const std::vector<Table>& tables, const Last& last, Shares* found) {
-  found->clear();
-  double left = 1;
-  Shares weights;
-  Context known[4];
-  const int count = contexts(last, known);
-  for (int k = 0; k < count; ++k) {
-    const Context c = known[k];
-    weights.clear();
-    for (const Table& t : tables) {
-      const int64_t entry = find(t, c);
-      if (entry < 0) continue;
-      for (int64_t i = entry * kSuccessors; i < (entry + 1) * kSuccessors; ++i) {
-        if (t.weights[i] > 0) add(&weights, t.tokens[i], t.weights[i]);
+  void add(int32_t token, double value) {
+    for (Share& item : *this) {
+      if (item.token == token) {
+        item.value += value;
+        return;
       }
     }
+    items_[count_++] = {token, value};
+  }
+
+  // Adds what a table knows of a context.
+  void add(const Table& t, Context c) {
+    const int64_t entry = find(t, c);
+    if (entry < 0) return;
+    for (int64_t i = entry * kSuccessors; i < (entry + 1) * kSuccessors; ++i) {
+      if (t.weights[i] > 0) add(t.tokens[i], t.weights[i]);
+    }
+  }
+
+  double sum() const {
     double total = 0;
-    for (const auto& item : weights) total += item.second;
+    for (const Share& item : *this) total += item.value;
+    return total;
+  }
+
+  double of(int32_t token) const {
+    for (const Share& item : *this) {
+      if (item.token == token) return item.value;
+    }
+    return 0;
+  }
+
+ private:
+  Share items_[kContexts * 2 * kSuccessors];
+  int64_t count_ = 0;
+};
+
+void distribution(const Table* const (&tables)[2], const Last& last, double least, Shares* found) {
+  found->clear();
+  double left = 1;
+  Context known[kContexts];
+  const int count = contexts(last, known);
+  for (int k = 0; k < count && left >= least; ++k) {
+    Shares weights;
+    for (const Table* t : tables) weights.add(*t, known[k]);
+    const double total = weights.sum();
     if (total <= 0) continue;
-    const double share = left * total / (total + (c.first < -2 ? 0.5 : 0.25));
-    for (const auto& item : weights) add(found, item.first, share * item.second / total);
+    const double share = left * total / (total + (known[k].first < -2 ? 0.5 : 0.25));
+    for (const Share& item : weights) found->add(item.token, share * item.value / total);
     left -= share;
   }
 }
@@ -133,7 +172,6 @@ void distribution(const std::vector<Table>& tables, const Last& last, Shares* fo
 struct Guess {
   double odds;
   int64_t number;  // order of discovery
-  Last before;
   int32_t token, parent, level;
   bool operator<(const Guess& other) const {
     return odds != other.odds ? odds < other.odds : number > other.number;
@@ -174,27 +212,8 @@ class Search {
 
   const Shares& successors(int32_t before, int32_t last) {
     found_.clear();
-    for (const Table& t : tables_) {
-      const int64_t entry = find(t, {before, last});
-      if (entry < 0) continue;
-      for (int64_t i = entry * kSuccessors; i < (entry + 1) * kSuccessors; ++i) {
-        if (t.weights[i] > 0) add(&found_, t.tokens[i], t.weights[i]);
-      }
-    }
+    for (const Table& t : tables_) found_.add(t, {before, last});
     return found_;
-  }
-
-  static double sum(const Shares& items) {
-    double total = 0;
-    for (const auto& item : items) total += item.second;
-    return total;
-  }
-
-  static double weight(const Shares& items, int32_t token) {
-    for (const auto& item : items) {
-      if (item.first == token) return item.second;
-    }
-    return 0;
   }
 
   static double puct(const Node& node, const Node& parent) {
@@ -220,8 +239,8 @@ class Search {
       const Node node = nodes_[at];
       const Shares& items = successors(node.before, node.last);
       nodes_[at].children = static_cast<int32_t>(nodes_.size());
-      nodes_[at].count = static_cast<int32_t>(items.size());
-      for (const auto& item : items) nodes_.push_back({node.last, item.first, at, node.level + 1, item.second});
+      nodes_[at].count = static_cast<int32_t>(items.end() - items.begin());
+      for (const Share& item : items) nodes_.push_back({node.last, item.token, at, node.level + 1, item.value});
       if (nodes_[at].count > 0) at = static_cast<int32_t>(nodes_.size()) - 1;
     }
     const double reward = rollout(at);
@@ -234,12 +253,12 @@ class Search {
     while (static_cast<int32_t>(path.size()) < kLength) {
       const Shares& items = successors(path.back().first, path.back().second);
       if (items.empty()) break;
-      double left = random() * sum(items);
-      int32_t chosen = items.back().first;
-      for (const auto& item : items) {
-        left -= item.second;
+      double left = random() * items.sum();
+      int32_t chosen = (items.end() - 1)->token;
+      for (const Share& item : items) {
+        left -= item.value;
         if (left < 0) {
-          chosen = item.first;
+          chosen = item.token;
           break;
         }
       }
@@ -247,7 +266,7 @@ class Search {
     }
     double reward = 1;
     for (size_t i = 0; i + 1 < path.size(); ++i) {
-      reward += weight(successors(path[i].first, path[i].second), path[i].second);
+      reward += successors(path[i].first, path[i].second).of(path[i].second);
     }
     return reward;
   }
@@ -269,16 +288,16 @@ class Search {
       for (int32_t i = number; i > 0; i = nodes_[i].parent) path.insert(path.begin(), nodes_[i].last);
       const Shares& further = successors(nodes_[number].before, nodes_[number].last);
       if (!further.empty()) {
-        path.push_back(std::max_element(further.begin(), further.end(), [](const auto& a, const auto& b) {
-                         return a.second < b.second;
-                       })->first);
+        path.push_back(std::max_element(further.begin(), further.end(), [](const Share& a, const Share& b) {
+                         return a.value < b.value;
+                       })->token);
       }
       Context context{nodes_[0].before, nodes_[0].last};
       int32_t parent = -1;
       double chance = 1;
       for (const int32_t token : path) {
         const Shares& items = successors(context.first, context.second);
-        chance *= weight(items, token) / sum(items);
+        chance *= items.of(token) / items.sum();
         size_t place = 0;
         while (place < trie.size() && (trie[place].parent != parent || trie[place].token != token)) ++place;
         if (place == trie.size()) trie.push_back({chance, token, parent});
@@ -312,41 +331,50 @@ extern "C" void trigram_update(const Table* table, const int32_t* ids, int64_t c
                                float cap, float keep) {
   for (int64_t i = start; i < count; ++i) {
     Last last;
-    for (int64_t j = 0; j < 4; ++j) last[j] = i - 4 + j >= 0 ? ids[i - 4 + j] : kNone;
-    Context known[4];
+    for (int64_t j = 0; j < kReach; ++j) last[j] = i - kReach + j >= 0 ? ids[i - kReach + j] : kNone;
+    Context known[kContexts];
     const int contexts_of = contexts(last, known);
     for (int k = 0; k < contexts_of; ++k) bump(*table, known[k], ids[i], amount, cap, keep);
   }
 }
 
 // Fills tokens, parents and odds with at most `budget` nodes and returns how many.
-extern "C" int32_t trigram_draft(const Table* shared, const Table* own, int32_t fourth, int32_t third, int32_t second,
-                                 int32_t first, int32_t budget, int32_t depth, double floor, int32_t* tokens,
-                                 int32_t* parents, double* odds) {
-  const std::vector<Table> tables{*shared, *own};
-  std::priority_queue<Guess> open;
+extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const int32_t* before, int32_t budget,
+                                 int32_t depth, double floor, int32_t* tokens, int32_t* parents, double* odds) {
+  const Table* const tables[2] = {shared, own};
+  static thread_local std::vector<Guess> open;  // a heap
+  static thread_local std::vector<Last> ends;   // the last tokens at each node
+  open.clear(), ends.clear();
   Shares found;
   int64_t discovered = 0;
   const auto expand = [&](const Last& last, int32_t parent, double probability, int32_t level) {
-    distribution(tables, last, &found);
-    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    distribution(tables, last, floor / probability, &found);
+    Share* end = std::remove_if(found.begin(), found.end(),
+                                [&](const Share& item) { return probability * item.value < floor; });
+    std::sort(found.begin(), end, [](const Share& a, const Share& b) {
+      return a.value != b.value ? a.value > b.value : a.token < b.token;
     });
-    for (const auto& item : found) {
-      if (probability * item.second < floor) continue;
-      open.push({probability * item.second, discovered++, last, item.first, parent, level});
+    for (const Share* item = found.begin(); item < end; ++item) {
+      open.push_back({probability * item->value, discovered++, item->token, parent, level});
+      std::push_heap(open.begin(), open.end());
     }
   };
+  Last root;
+  std::copy_n(before, kReach, root.begin());
   int32_t size = 0;
-  expand({fourth, third, second, first}, -1, 1.0, 1);
+  expand(root, -1, 1.0, 1);
   while (!open.empty() && size < budget) {
-    const Guess node = open.top();
-    open.pop();
+    const Guess node = open.front();
+    std::pop_heap(open.begin(), open.end());
+    open.pop_back();
     tokens[size] = node.token, parents[size] = node.parent, odds[size] = node.odds;
+    const Last& above = node.parent < 0 ? root : ends[node.parent];
+    Last last;
+    std::copy(above.begin() + 1, above.end(), last.begin());
+    last[kReach - 1] = node.token;
+    ends.push_back(last);
     ++size;
-    if (node.level < depth) {
-      expand({node.before[1], node.before[2], node.before[3], node.token}, size - 1, node.odds, node.level + 1);
-    }
+    if (node.level < depth && size < budget) expand(last, size - 1, node.odds, node.level + 1);
   }
   return size;
 }

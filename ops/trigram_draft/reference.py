@@ -1,14 +1,14 @@
 """The contract of trigram_draft, in NumPy and plain Python.
 
 A table holds what has followed what: successors of a context, each with a weight. Contexts are the last two tokens, the
-last one, and none, so that what the trigrams do not know is taken from bigrams and unigrams; and the last four, which
-are believed first where they are known. The table is a fixed
-set of buckets of four entries of twelve successors: its memory is set once and never grows. The rules are those of ADED
-(arXiv 2407.12021: the table, its adaptive update and the twelve successors kept), with back-off, long contexts and
-decay added.
+last one, and none, so that what the trigrams do not know is taken from bigrams and unigrams; and the last eight and
+four, which are believed first where they are known. The table is a fixed set of buckets of four entries of twelve
+successors: its memory is set once and never grows. The rules are those of ADED (arXiv 2407.12021: the table, its
+adaptive update and the twelve successors kept), with back-off, long contexts and decay added.
 """
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ SUCCESSORS = 12
 
 NONE = -1
 """No token: pads contexts and successors."""
+
+REACH = 8
+"""Tokens of the longest context."""
 
 
 @dataclass(slots=True)
@@ -56,22 +59,29 @@ def bucket_of(first: int, second: int, buckets: int) -> int:
     return mix(first, second) % buckets
 
 
-def contexts(last: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Keys of the contexts that the last four tokens (-1 for one that is not there) make, the longest first.
+def long_key(a: int, b: int, c: int, d: int) -> tuple[int, int]:
+    """Four numbers hashed to 61 bits, below the keys of short contexts."""
+    return -3 - (mix(a, b, 0x165667B1) >> 2), mix(c, d, 0x27220A95) >> 1
 
-    Four tokens are hashed to 61 bits, below the keys of all others.
-    """
-    found = [(NONE, last[3])] if last[3] >= 0 else []
-    if last[2] >= 0:
-        found.insert(0, (last[2], last[3]))
+
+def contexts(last: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Keys of the contexts that the last eight tokens (-1 for one that is not there) make, the longest first."""
+    found = []
     if last[0] >= 0:
-        found.insert(0, (-3 - (mix(last[0], last[1], 0x165667B1) >> 2), mix(last[2], last[3], 0x27220A95) >> 1))
+        found.append(long_key(*(mix(last[i], last[i + 1], 0x61C88647) for i in (0, 2, 4, 6))))
+    if last[4] >= 0:
+        found.append(long_key(*last[4:]))
+    if last[6] >= 0:
+        found.append((last[6], last[7]))
+    if last[7] >= 0:
+        found.append((NONE, last[7]))
     return [*found, (NONE, NONE)]
 
 
-def last_four(ids: list[int], end: int) -> tuple[int, ...]:
-    """The four tokens before a place, padded on the left with -1."""
-    return (NONE, NONE, NONE, NONE, *ids[max(0, end - 4) : end])[-4:]
+def last_tokens(ids: Sequence[int], end: int) -> tuple[int, ...]:
+    """The eight tokens before a place, padded on the left with -1."""
+    known = ids[max(0, end - REACH) : end]
+    return (*(NONE,) * (REACH - len(known)), *known)
 
 
 def find(table: Table, context: tuple[int, int]) -> tuple[int, int] | None:
@@ -132,19 +142,22 @@ def normalise(table: Table, total: float) -> None:
 def update(table: Table, ids: list[int], start: int, amount: float, cap: float, keep: float = 1.0) -> None:
     """Learn that ids[i] follows what is before it, for every i from `start` on, in every context it has."""
     for i in range(start, len(ids)):
-        for context in contexts(last_four(ids, i)):
+        for context in contexts(last_tokens(ids, i)):
             bump(table, context, ids[i], amount, cap, keep)
 
 
-def distribution(tables: list[Table], last: tuple[int, ...]) -> dict[int, float]:
-    """What may follow four tokens, and how probably: a context leaves what it does not know to the next shorter one.
+def distribution(tables: list[Table], last: tuple[int, ...], least: float = 0.0) -> dict[int, float]:
+    """What may follow eight tokens, and how probably: a context leaves what it does not know to the next shorter one.
 
-    One that weighs w in all gets w / (w + 1/4) of what the longer ones left, the longest w / (w + 1/2) (absolute
-    weights count: what has been seen once is believed less than what has been seen often). Several tables add up.
+    One that weighs w in all gets w / (w + 1/4) of what the longer ones left, those longer than trigrams w / (w + 1/2)
+    (absolute weights count: what has been seen once is believed less than what has been seen often). Several tables add
+    up. Where less than `least` is left, shorter contexts are not asked.
     """
     found: dict[int, float] = {}
     left = 1.0
     for context in contexts(last):
+        if left < least:
+            break
         weights: dict[int, float] = {}
         for table in tables:
             place = find(table, context)
@@ -164,7 +177,7 @@ def distribution(tables: list[Table], last: tuple[int, ...]) -> dict[int, float]
 def best_first(
     tables: list[Table], last: tuple[int, ...], budget: int, depth: int, floor: float
 ) -> tuple[list[int], list[int], list[float]]:
-    """The draft tree of the `budget` most probable nodes behind four tokens (-1 for one that is not there).
+    """The draft tree of the `budget` most probable nodes behind eight tokens (-1 for one that is not there).
 
     Gives tokens, parents (-1 for the root's children) and probabilities.
 
@@ -180,7 +193,9 @@ def best_first(
 
     def expand(last: tuple[int, ...], parent: int, probability: float, level: int) -> None:
         nonlocal count
-        for token, share in sorted(distribution(tables, last).items(), key=lambda item: (-item[1], item[0])):
+        for token, share in sorted(
+            distribution(tables, last, floor / probability).items(), key=lambda item: (-item[1], item[0])
+        ):
             if probability * share >= floor:
                 heapq.heappush(heap, (-probability * share, count, last, token, parent, level))
                 count += 1

@@ -30,7 +30,7 @@ class Scripted:
     def __init__(self, tables, key, search, adaptation):
         self.random = random.Random(repr(key))
 
-    def propose(self, ids, budget):
+    def propose(self, ids, budget, least=0.0):
         ahead = self.truth[len(ids) - self.prompt :]
         if self.kind == "oracle":
             tokens = ahead[:budget]

@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 from mindcold.ops import trigram_draft, trigram_lookup
 from mindcold.ops.trigram_draft import mcts
 from mindcold.ops.trigram_draft.bodies import CppTrigram, PythonTrigram
-from mindcold.ops.trigram_draft.reference import Table, best_first, bucket_of, bump, distribution, find, update
+from mindcold.ops.trigram_draft.reference import (
+    Table,
+    best_first,
+    bucket_of,
+    bump,
+    distribution,
+    find,
+    last_tokens,
+    update,
+)
 
-LASTS = ((1, 2, 3, 4), (-1, -1, 1, 2), (-1, -1, -1, 3), (5, 5, 5, 5))
+LASTS = tuple(last_tokens(ids, len(ids)) for ids in ([0, 1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4], [1, 2], [3], [], [5] * 9))
 texts = st.lists(st.lists(st.integers(0, 9), min_size=0, max_size=60), min_size=1, max_size=4)
 
 
@@ -32,7 +41,7 @@ def test_cpp_equals_the_contract(found, buckets, budget, depth):
         for i, ids in enumerate(found):
             run.update((shared, own)[i % 2], ids, min(i, len(ids)), 0.04, 0.1, 1.0 if i % 3 else 0.9)
         trees[body] = [run.draft(shared, own, last, budget, depth, 1e-3) for last in LASTS]
-        trees[body] += [run.search(shared, own, last[2:], budget) for last in LASTS]
+        trees[body] += [run.search(shared, own, last[-2:], budget) for last in LASTS]
     for mine, its in zip(*tables.values(), strict=True):
         assert same(mine, its)
     assert trees[CppTrigram] == trees[PythonTrigram]
@@ -45,7 +54,7 @@ def test_a_tree_is_a_tree(found, budget, depth):
     body = trigram_draft.body()
     for ids in found:
         body.update(table, ids, 0, 0.24, 3.0)
-    tokens, parents, odds = body.draft(table, Table.empty(4), (-1, 0, 1, 2), budget, depth, 1e-3)
+    tokens, parents, odds = body.draft(table, Table.empty(4), last_tokens([0, 1, 2], 3), budget, depth, 1e-3)
     assert len(tokens) == len(parents) == len(odds) <= budget
     assert all(-1 <= parent < i for i, parent in enumerate(parents))
     assert len(set(zip(parents, tokens, strict=True))) == len(tokens)  # siblings differ
@@ -57,7 +66,7 @@ def test_a_tree_is_a_tree(found, budget, depth):
     assert max(levels, default=0) <= depth
     # best first is optimal: no smaller budget's tree holds a node that this one lacks
     assert (
-        body.draft(table, Table.empty(4), (-1, 0, 1, 2), max(1, budget // 2), depth, 1e-3)[0]
+        body.draft(table, Table.empty(4), last_tokens([0, 1, 2], 3), max(1, budget // 2), depth, 1e-3)[0]
         == tokens[: max(1, budget // 2)]
     )
 
@@ -101,10 +110,10 @@ def test_shares_by_hand():
         for _ in range(count):
             bump(table, (1, 2), token, 0.25, 3.0)
     bump(table, (-1, 2), 9, 0.25, 3.0)
-    found = distribution([table], (-1, -1, 1, 2))
+    found = distribution([table], last_tokens([1, 2], 2))
     # trigrams weigh 1, so 4/5 is theirs; the bigram weighs 1/4 and gets half of the rest
     assert np.isclose(found[7], 0.8 * 0.75) and np.isclose(found[8], 0.8 * 0.25) and np.isclose(found[9], 0.1)
-    assert best_first([table], (-1, -1, 1, 2), 2, 4, 0.0)[:2] == ([7, 8], [-1, -1])
+    assert best_first([table], last_tokens([1, 2], 2), 2, 4, 0.0)[:2] == ([7, 8], [-1, -1])
 
 
 def test_weights_grow_in_steps_up_to_the_cap():
@@ -126,7 +135,7 @@ def test_a_million_updates_stay_in_the_same_memory_and_evict_the_least_useful():
         body.update(table, [1, 2, 3] * 30, 0, 0.24, 3.0)  # what comes again and again
     assert all(mine is its for mine, its in zip(arrays, (table.keys, table.tokens, table.weights), strict=True))
     assert table.weights.max() <= 3.0 and table.weights.min() >= 0
-    assert body.draft(table, Table.empty(1), (-1, -1, 1, 2), 1, 1, 0.0)[0] == [3]
+    assert body.draft(table, Table.empty(1), last_tokens([1, 2], 2), 1, 1, 0.0)[0] == [3]
 
 
 def test_a_prompt_of_one_token_or_none_is_learned():
@@ -166,7 +175,7 @@ def test_what_is_no_longer_seen_fades():
         bump(table, (1, 2), 3, 0.24, 3.0, 0.9)
     for _ in range(8):
         bump(table, (1, 2), 4, 0.24, 3.0, 0.9)
-    assert best_first([table], (-1, -1, 1, 2), 1, 1, 0.0)[0] == [4]
+    assert best_first([table], last_tokens([1, 2], 2), 1, 1, 0.0)[0] == [4]
     assert table.weights.max() < 2.4  # 0.24 / (1 - 0.9)
 
 
@@ -176,5 +185,17 @@ def test_long_contexts_come_first():
         update(table, [1, 2, 8, 9, 30], 0, 0.24, 3.0)
     for _ in range(50):
         update(table, [3, 4, 8, 9, 31], 0, 0.24, 3.0)
-    assert best_first([table], (1, 2, 8, 9), 1, 1, 0.0)[0] == [30]
-    assert best_first([table], (7, 7, 8, 9), 1, 1, 0.0)[0] == [31]
+    assert best_first([table], last_tokens([1, 2, 8, 9], 4), 1, 1, 0.0)[0] == [30]
+    assert best_first([table], last_tokens([7, 7, 8, 9], 4), 1, 1, 0.0)[0] == [31]
+    for _ in range(5):
+        update(table, [1, 1, 1, 1, 1, 2, 8, 9, 32], 0, 0.24, 3.0)
+    assert best_first([table], (1, 1, 1, 1, 1, 2, 8, 9), 1, 1, 0.0)[0] == [32]
+    assert best_first([table], (7, 7, 7, 7, 3, 4, 8, 9), 1, 1, 0.0)[0] == [31]
+
+
+def test_shorter_contexts_are_not_asked_for_what_is_not_left():
+    table = Table.empty(64)
+    bump(table, (1, 2), 7, 0.25, 3.0)
+    bump(table, (-1, 2), 9, 0.25, 3.0)
+    assert set(distribution([table], last_tokens([1, 2], 2), 0.5)) == {7, 9}
+    assert set(distribution([table], last_tokens([1, 2], 2), 0.51)) == {7}

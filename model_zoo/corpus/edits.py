@@ -1,0 +1,63 @@
+"""Texts to be repeated, changed in one place, or shortened: answers that are mostly copied from the prompt."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from mindcold.model_zoo.corpus.stories import sentence
+from mindcold.model_zoo.corpus.words import ADJECTIVES, NAMES, PLACES, THINGS, VERBS_PAST
+
+KINDS = ("repeat", "edit", "summarise")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A text, what is to be done with it, and the text that comes out."""
+
+    kind: str
+    prompt: str
+    solution: str
+    share: int
+    """0 (held out), 1 (validation) or 2..9 (training), by a hash of the text."""
+
+
+def edit(rng: Random) -> Edit:
+    """One text of four or five sentences about somebody."""
+    who, other = rng.sample(NAMES, 2)
+    lines = [f"{who} {rng.choice(VERBS_PAST)} the {rng.choice(THINGS)} in the {rng.choice(PLACES)}."]
+    lines += [sentence(rng) for _ in range(rng.randint(1, 2))]
+    lines.append(f"{who} {rng.choice(VERBS_PAST)} the {rng.choice(ADJECTIVES)} {rng.choice(THINGS)}.")
+    lines.append(f"{who} was {rng.choice(ADJECTIVES)} and {rng.choice(ADJECTIVES)}.")
+    text, kind = " ".join(lines), rng.choice(KINDS)
+    asked, solution = {
+        "repeat": ("Copy:", text),
+        "edit": (f"{who} is now {other}. Copy:", text.replace(who, other)),
+        "summarise": ("Short:", f"{lines[0]} {lines[-1]}"),
+    }[kind]
+    share = hashlib.sha256(text.encode()).digest()[0] % 10
+    return Edit(kind, f"Text: {text} {asked}", f" {solution}", share)
+
+
+def edits(seed: int, share: range) -> Iterator[Edit]:
+    """Endless texts whose share is in a range."""
+    rng = Random(seed)
+    while True:
+        found = edit(rng)
+        if found.share in share:
+            yield found
+
+
+def training(seed: int) -> Iterator[Edit]:
+    """Endless training texts."""
+    return edits(seed, range(2, 10))
+
+
+def validation(seed: int) -> Iterator[Edit]:
+    """Endless validation texts, for choosing settings."""
+    return edits(seed + 1_000_000, range(1, 2))
+
+
+def held_out(seed: int) -> Iterator[Edit]:
+    """Endless texts that nothing was trained or chosen on."""
+    return edits(seed + 2_000_000, range(1))
