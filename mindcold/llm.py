@@ -13,8 +13,8 @@ from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.constraints import ConstraintError, Vocabulary, Watched, as_constraint
 from mindcold.decoding.options import is_token
+from mindcold.decoding.roller import ModelRoller, Roller, TrigramRoller
 from mindcold.drafting import DRAFTS, Budget, StepCost, TrigramDrafter, TrigramTables
-from mindcold.drafting.roller import ModelRoller, Roller, TrigramRoller
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
@@ -247,8 +247,10 @@ class LLM:
         built = decoding.build(method, options)
         eos = options.eos(self.config.eos_token_ids, self.config.vocab_size)
         constraints = as_constraint(options.constraint)
-        if built.ahead and (options.do_sample or options.repetition_penalty != 1.0):
+        if built.search and (options.do_sample or options.repetition_penalty != 1.0):
             raise RequestError(f"method: {method!r} takes no do_sample and no repetition_penalty")
+        if built.search and not built.ahead and options.draft not in (None, "none"):
+            raise RequestError(f"draft: method {method!r} takes none")
         if not built.ahead and options.draft not in (None, *DRAFTS):
             raise RequestError(f"draft: {options.draft!r} is not one of {', '.join(DRAFTS)}")
         names = adapter if isinstance(adapter, (list, tuple)) else [adapter] * len(prompts)
@@ -271,8 +273,6 @@ class LLM:
                 vocabulary = Vocabulary(self.tokenizer, self.config.vocab_size, eos)
                 request.constraint = Watched.start(constraints, vocabulary)
                 request.masked = request.constraint.allowed() is not None
-                if request.masked and built.contrast:
-                    raise RequestError(f"constraint: {method!r} cuts tokens itself; masks go with uncontrasted scores")
                 request.cumulative = any(item.cumulative for item in constraints)
             if built.ahead:
                 request.make_roller = self._roller(request, options.draft or built.draft)

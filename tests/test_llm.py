@@ -123,7 +123,7 @@ def test_prompts_that_cannot_be_decoded(llm, prompt, message):
         ({"alpha": 0}, "alpha: a number in"),
         ({"alpha": 1.5}, "alpha: a number in"),
         ({"beta": -0.1}, "beta: a number >= 0"),
-        ({"method": "beam"}, "method: 'beam'"),
+        ({"method": "beem"}, "method: 'beem'"),
         ({"adapter": "french"}, "adapter: 'french' is not loaded; known are base, default"),
         ({"adapter": ["base", "base"]}, "adapter: 2 names for 1 prompts"),
         ({"max_tokens": 3}, "did you mean max_new_tokens"),

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keywords", help="comma-separated words the text should hold, in any form and order")
     parser.add_argument("--forbidden", help="comma-separated phrases it should not hold")
     parser.add_argument("--regex", help="regular expression the whole text has to match")
-    parser.add_argument("--score", help="of cdlh and cdsl: plain (default) or contrastive")
+    parser.add_argument("--score", help="of beam, cdlh and cdsl: plain (default) or contrastive")
+    parser.add_argument("--num-beams", type=int, help="sequences beam follows (default 4)")
+    parser.add_argument("--length-penalty", type=float, help="beam divides by the length to this power (default 1)")
     parser.add_argument("--lookahead", type=int, help="tokens cdlh and cdsl look ahead (default 8)")
     parser.add_argument("--candidates", type=int, help="best tokens they choose from (default 16)")
     parser.add_argument("--reward-weight", type=float, help="what a reward of 1 counts beside the log-probability")
@@ -60,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 OPTIONS = (
     *("alpha", "beta", "max_new_tokens", "min_new_tokens", "do_sample", "temperature", "top_k", "top_p", "min_p"),
     *("repetition_penalty", "seed", "stop_strings", "draft", "draft_tokens", "search", "adaptation"),
-    *("score", "lookahead", "candidates", "reward_weight", "tau_a", "tau_r"),
+    *("num_beams", "length_penalty", "score", "lookahead", "candidates", "reward_weight", "tau_a", "tau_r"),
 )
 
 

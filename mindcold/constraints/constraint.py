@@ -54,13 +54,16 @@ class State(Protocol):
         ...
 
     def allowed(self) -> np.ndarray | None:
-        """Which tokens may come next, bool [vocab]; None for all."""
+        """Which tokens may come next, bool [vocab]; None for all, always or never."""
         ...
 
 
 @runtime_checkable
 class Constraint(Protocol):
-    """What is given as `constraint=`: makes the state of each generation."""
+    """What is given as `constraint=`: makes the state of each generation.
+
+    A state may have `values(states)` too, which judges forks of it together: a list in their order.
+    """
 
     cumulative: bool
     """Whether the value grows as a text grows (keywords covered), so that gains count; else it judges what is there."""
@@ -73,7 +76,7 @@ class Constraint(Protocol):
 class TextState:
     """A state that is a function of the text so far: the easy way to write a constraint."""
 
-    def __init__(self, tokenizer: Tokenizer, judge: Callable[[str], float], tokens: Sequence[int] = ()):
+    def __init__(self, tokenizer: Tokenizer, judge: Callable[..., Any], tokens: Sequence[int] = ()):
         self._tokenizer, self._judge, self._tokens = tokenizer, judge, list(tokens)
         self._known: tuple[int, float] | None = None
 
@@ -87,7 +90,7 @@ class TextState:
             self._known = None
 
     def fork(self) -> "TextState":
-        return TextState(self._tokenizer, self._judge, self._tokens)
+        return type(self)(self._tokenizer, self._judge, self._tokens)
 
     def value(self) -> float:
         if self._known is None or self._known[0] != len(self._tokens):
@@ -96,6 +99,22 @@ class TextState:
 
     def allowed(self) -> np.ndarray | None:
         return None
+
+
+class BatchedTextState(TextState):
+    """The same with a function of several texts, such as a classifier that takes them together."""
+
+    def value(self) -> float:
+        return self.values([self])[0]
+
+    @staticmethod
+    def values(states: "Sequence[BatchedTextState]") -> Sequence[float]:
+        """Values of several states in one call."""
+        texts = [state._tokenizer.decode(state._tokens) for state in states]
+        found = list(states[0]._judge(texts))
+        if len(found) != len(texts):
+            raise ValueError(f"{len(found)} values for {len(texts)} texts")
+        return found
 
 
 class Watched:
@@ -142,6 +161,17 @@ class Watched:
             return 1.0
         return sum(self._value(*pair) for pair in zip(self._names, self._states, strict=True)) / len(self._states)
 
+    @staticmethod
+    def values(states: "Sequence[Watched]") -> list[float]:
+        """Values of several forks of one state; states with `values` are judged together."""
+        if not states or not states[0]._states:
+            return [1.0] * len(states)
+        columns = []
+        for i, name in enumerate(states[0]._names):
+            column = [state._states[i] for state in states]
+            columns.append(states[0]._evaluate(name, column))
+        return [sum(row) / len(row) for row in zip(*columns, strict=True)]
+
     def allowed(self) -> np.ndarray | None:
         """Tokens all of them allow, bool [vocab]; None for every token."""
         masks = []
@@ -159,10 +189,23 @@ class Watched:
         return mask
 
     def _value(self, name: str, state: State) -> float:
+        return self._checked(name, self._timed(name, state.value))
+
+    def _evaluate(self, name: str, states: Sequence[State]) -> list[float]:
+        together = getattr(states[0], "values", None)
+        if together is None:
+            return [self._value(name, state) for state in states]
+        return [self._checked(name, value) for value in self._timed(name, together, states)]
+
+    def _timed(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
         began = time.perf_counter()
-        value = self._guard(name, state.value)
+        value = self._guard(name, call, *arguments)
         if time.perf_counter() - began > SLOW:
             raise ConstraintError(f"constraint {name}: one evaluation took more than {SLOW:g} seconds")
+        return value
+
+    @staticmethod
+    def _checked(name: str, value: Any) -> float:
         if isinstance(value, bool) or not hasattr(value, "__float__") or not 0.0 <= float(value) <= 1.0:
             raise ConstraintError(f"constraint {name}: its value is {value!r}, a number from 0 to 1 is expected")
         return float(value)

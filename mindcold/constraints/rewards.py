@@ -2,24 +2,29 @@
 
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
-from mindcold.constraints.constraint import ConstraintError, State, TextState, Vocabulary
+from mindcold.constraints.constraint import BatchedTextState, ConstraintError, State, TextState, Vocabulary
 
 STEPS = 200_000
 """Virtual machine instructions of sqlite a query may take."""
 
 
 class TextReward:
-    """A function from the text so far to [0, 1], such as a classifier's probability that it is harmless."""
+    """A function from the text so far to [0, 1], such as a classifier's probability that it is harmless.
+
+    With `batched` it takes a list of texts and gives a list of values: all candidates of a lookahead at once.
+    """
 
     cumulative = False
 
-    def __init__(self, function: Callable[[str], float]):
-        self.function = function
+    def __init__(self, function: Callable[..., Any], batched: bool = False):
+        self.function, self.batched = function, batched
 
     def start(self, vocabulary: Vocabulary) -> State:
         """The empty text."""
-        return TextState(vocabulary.text("TextReward"), self.function)
+        kind = BatchedTextState if self.batched else TextState
+        return kind(vocabulary.text("TextReward"), self.function)
 
 
 class SqlExecutes:

@@ -1,6 +1,6 @@
 """Decoding methods: each is one file that says what to score; the loop and the engine know none of them by name."""
 
-from mindcold.decoding import aded, cdlh, cdsl, cold, greedy, sample
+from mindcold.decoding import aded, beam, cdlh, cdsl, cold, greedy, sample
 from mindcold.decoding.loop import decode
 from mindcold.decoding.method import Method
 from mindcold.decoding.options import Options
@@ -12,6 +12,7 @@ METHODS = {
     "sample": sample.build,
     "cold": cold.build,
     "aded": aded.build,
+    "beam": beam.build,
     "cdlh": cdlh.build,
     "cdsl": cdsl.build,
 }

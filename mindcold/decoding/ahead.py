@@ -4,117 +4,79 @@ CDLH rolls out every candidate of every token with the target (the family of DeA
 2412.10418) lets a draft model look ahead, the target verify it in one pass and the reward decide.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
 from mindcold.constraints import ConstraintError, Watched
-from mindcold.decoding.choice import forbid, log_probability
+from mindcold.decoding import choice
+from mindcold.decoding.ask import Answer, Ask, Track
 from mindcold.decoding.method import Ahead
 from mindcold.decoding.request import Request
-from mindcold.drafting.roller import Roller
-from mindcold.engine import Engine, Scored, Slot, StepPlan
-from mindcold.engine.engine import ROW_BUCKETS, row_bucket
+from mindcold.decoding.roller import Roller
+from mindcold.decoding.search import Picked, Steps
+from mindcold.engine import Engine
+from mindcold.engine.engine import ROW_BUCKETS
+
+Scores = Callable[[np.ndarray | None], np.ndarray]
+"""Gives the scores of one place, float32 [vocab], under a mask bool [vocab] or None."""
 
 
-class Picked(NamedTuple):
-    """A token that is decided."""
+class AheadSearch:
+    """One generation: its sequence in the target, branches for roll-outs, and the draft's roller."""
 
-    token: int
-    logprob: float
-    from_draft: bool = False
-
-
-class Track:
-    """One sequence in all streams of the method."""
-
-    def __init__(self, engine: Engine, adapters: Sequence[int], size: int):
-        opened = [engine.open(size, adapter) for adapter in adapters]
-        self.slots: list[Slot] = [slot for slot in opened if slot is not None]
-        assert len(self.slots) == len(adapters)
-
-    @property
-    def length(self) -> int:
-        """Committed tokens."""
-        return self.slots[0].length
-
-    def cut(self, length: int) -> None:
-        """Forget what is behind so many tokens."""
-        for slot in self.slots:
-            slot.length = min(slot.length, length)
-
-
-def decode_ahead(engine: Engine, request: Request) -> Iterator[Picked]:
-    """Tokens of one request under a method with lookahead; the request ends when its finish_reason is set.
-
-    A constraint that fails ends its request with finish_reason "error".
-    """
-    ahead = request.method.ahead
-    assert ahead is not None and request.constraint is not None
-    search = None
-    try:
-        search = Search(engine, request, ahead)
-        while not request.finish_reason:
-            for picked in search.speculate() if ahead.speculative else [search.look()]:
-                request.accept(picked.token)
-                yield picked
-                if request.finish_reason:
-                    break
-    except ConstraintError as error:
-        request.fail(str(error))
-    finally:
-        if search:
-            search.close()
-
-
-class Search:
-    """The state of one generation: its sequence in the target, branches for roll-outs, and the draft's roller."""
-
-    def __init__(self, engine: Engine, request: Request, ahead: Ahead):
-        self.engine, self.request, self.ahead = engine, request, ahead
-        adapters, count = request.stream_adapters, max(1, ahead.candidates)
-        size = request.size + ahead.length + 2
+    def __init__(self, engine: Engine, request: Request):
+        assert request.method.ahead is not None and request.constraint is not None
+        self.engine, self.request = engine, request
+        self.ahead: Ahead = request.method.ahead
+        self.constraint: Watched = request.constraint
+        adapters, count = request.stream_adapters, max(1, self.ahead.candidates)
+        size = request.size + self.ahead.length + 2
         engine.reserve(engine.used_cells + size * (count + 1) * len(adapters))
-        self.main = Track(engine, adapters, size)
-        self.branches = [Track(engine, adapters, size) for _ in range(count)]
+        self.main, *self.branches = (Track(engine, adapters, size) for _ in range(count + 1))
         self.roller: Roller | None = request.make_roller(size) if request.make_roller else None
         self.pending = list(request.prompt)
         self.known: list[int] = []
         """What has been looked up already behind the last token: the next draft."""
-        self.scores: np.ndarray | None = None
+        self.scores: Scores | None = None
         """Scores of the next token, where they are known already."""
 
     def close(self) -> None:
         """Give everything back."""
         for track in (self.main, *self.branches):
-            for slot in track.slots:
-                self.engine.close(slot)
+            track.close()
         if self.roller:
             self.request.draft_passes += self.roller.passes
             self.roller.close()
 
-    def look(self) -> Picked:
+    def steps(self) -> Steps:
+        """Tokens one after the other, or as many at once as draft, target and reward agree on."""
+        while True:
+            if self.ahead.speculative:
+                yield from (yield from self._speculate())
+            else:
+                yield (yield from self._look())
+
+    def _look(self) -> Generator[Ask, Answer, Picked]:
         """CDLH: one token, every candidate rolled out by the target; the winner's first step is kept."""
         if self.scores is None:
-            self.scores = _row(self._feed(1), 0)
+            self.scores = _of((yield from self._feed(1)), 0)
         candidates, logprobs = self._candidates(self.scores)
-        futures, firsts = self._rollouts(candidates)
+        futures, firsts = yield from self._rollouts(candidates)
         best = self._best(candidates, logprobs, futures)
         if firsts[best] is not None:
             winner, base = self.branches[best], self.main.length
-            for slot in winner.slots:
-                self.engine.commit(slot, 1)
+            winner.commit(1)
             for track in (self.main, *self.branches):
                 if track is not winner:
                     track.cut(base)
-                    self._follow(track, winner)
+                    track.follow(winner)
             self.scores, self.pending = firsts[best], []
         else:
             self.scores, self.pending = None, [candidates[best]]
         return Picked(candidates[best], logprobs[best])
 
-    def speculate(self) -> list[Picked]:
+    def _speculate(self) -> Generator[Ask, Answer, list[Picked]]:
         """CDSL: the draft's lookahead as far as target and reward accept it, else one token with lookahead.
 
         With j of d draft tokens equal to the target's own choices: j / d below tau_a discards the draft, and the target
@@ -122,15 +84,15 @@ class Search:
         accepted are the j tokens and the target's own next one. The winner's lookahead is the next draft.
         """
         request, ahead = self.request, self.ahead
-        assert self.roller is not None and request.constraint is not None
+        assert self.roller is not None
         room = min(ahead.length, request.budget - len(request.token_ids) - 1)
         draft, self.known = self.known[: max(room, 0)], []
         if not draft and room > 0:
-            draft = self.roller.roll(request.context, [[]], room)[0]
-        scored = self._feed(len(draft) + 1, draft)
-        state, chosen = request.constraint.fork(), list[Picked]()
+            (draft,) = yield from self.roller.roll(request.context, [[]], room)
+        found = yield from self._feed(len(draft) + 1, draft)
+        state, chosen = self.constraint.fork(), list[Picked]()
         for i in range(len(draft) + 1):
-            token, logprob = self._choose(scored, i, state, len(request.token_ids) + i)
+            token, logprob = self._choose(found, i, state, len(request.token_ids) + i)
             right = i < len(draft) and token == draft[i]
             chosen.append(Picked(token, logprob, right))
             state.advance(token)
@@ -146,133 +108,108 @@ class Search:
             request.count_accepted(matched)
             return chosen
         request.count_accepted(0)
-        candidates, logprobs = self._candidates(_row(scored, 0))
+        candidates, logprobs = self._candidates(_of(found, 0))
         if accepted >= ahead.tau_a:
             starts = [[token] for token in candidates]
-            futures = self.roller.roll(request.context, starts, ahead.length)
+            futures = yield from self.roller.roll(request.context, starts, ahead.length)
         else:
-            futures, _ = self._rollouts(candidates)
+            futures, _ = yield from self._rollouts(candidates)
         best = self._best(candidates, logprobs, futures)
         self.pending, self.known = [candidates[best]], futures[best]
         return [Picked(candidates[best], logprobs[best])]
 
     def _threshold(self) -> float:
         """Reward that a lookahead has to reach: tau_r, for a growing reward of what is still missing."""
-        constraint, tau = self.request.constraint, self.ahead.tau_r
-        assert constraint is not None
+        tau = self.ahead.tau_r
         if not self.request.cumulative:
             return tau
-        reached = constraint.value()
+        reached = self.constraint.value()
         return reached + tau * (1.0 - reached)
 
-    def _candidates(self, scores: np.ndarray) -> tuple[list[int], list[float]]:
+    def _candidates(self, scores: Scores) -> tuple[list[int], list[float]]:
         """The k best tokens that may come, lowest ids on ties, and their log-probabilities."""
-        assert self.request.constraint is not None
-        scores = self._masked(scores, self.request.constraint, len(self.request.token_ids))
-        order = np.argsort(-scores, kind="stable")[: max(1, self.ahead.candidates)]
-        order = order[np.isfinite(scores[order])]
-        return order.tolist(), [log_probability(scores, int(token)) for token in order]
+        allowed = self._allowed(scores, self.constraint, len(self.request.token_ids))
+        best = choice.top(allowed, max(1, self.ahead.candidates))
+        return best.tolist(), choice.log_probabilities(allowed, best)
 
     def _best(self, candidates: list[int], logprobs: list[float], futures: list[list[int]]) -> int:
         """Number of the candidate with the best log-probability + weight * reward, the first of several."""
-        assert self.request.constraint is not None
-        totals = []
-        for token, logprob, future in zip(candidates, logprobs, futures, strict=True):
-            state = self.request.constraint.fork()
+        states = []
+        for token, future in zip(candidates, futures, strict=True):
+            states.append(self.constraint.fork())
             for item in (token, *future):
-                state.advance(item)
-            totals.append(logprob + self.ahead.weight * state.value())
+                states[-1].advance(item)
+        rewards = Watched.values(states)
+        totals = [logprob + self.ahead.weight * reward for logprob, reward in zip(logprobs, rewards, strict=True)]
         return int(np.argmax(totals))
 
-    def _rollouts(self, candidates: list[int]) -> tuple[list[list[int]], list[np.ndarray | None]]:
+    def _rollouts(self, candidates: list[int]) -> Generator[Ask, Answer, tuple[list[list[int]], list[Scores | None]]]:
         """The target's greedy continuation of each candidate, all in the same steps, and the scores behind each."""
         request, base = self.request, self.main.length
-        assert request.constraint is not None
         futures: list[list[int]] = [[] for _ in candidates]
-        firsts: list[np.ndarray | None] = [None] * len(candidates)
+        firsts: list[Scores | None] = [None] * len(candidates)
         states: list[Watched] = []
         for token in candidates:
-            states.append(request.constraint.fork())
+            states.append(self.constraint.fork())
             states[-1].advance(token)
         live = [i for i, token in enumerate(candidates) if token not in request.eos]
         for i in live:
             self.branches[i].cut(base)
-            self._follow(self.branches[i], self.main)
+            self.branches[i].follow(self.main)
         for step in range(self.ahead.length):
             if not live:
                 break
+            produced = len(request.token_ids) + 1 + step
+            chosen_here = request.masked or request.waits(produced)
             work = [(self.branches[i], [futures[i][-1] if futures[i] else candidates[i]], 1) for i in live]
-            scored = self._run(work)
+            found = yield self._ask(work, scores=step == 0 or chosen_here)
             for head, i in enumerate(live):
                 if step == 0:
-                    firsts[i] = _row(scored, head)
-                token, _ = self._choose(scored, head, states[i], len(request.token_ids) + 1 + step)
+                    firsts[i] = _of(found, head)
+                token, _ = self._choose(found, head, states[i], produced)
                 futures[i].append(token)
                 states[i].advance(token)
-                for slot in self.branches[i].slots:
-                    self.engine.commit(slot, 1)
+                self.branches[i].commit(1)
             live = [i for i in live if futures[i][-1] not in request.eos]
         for track in self.branches:
             track.cut(base)
         return futures, firsts
 
-    def _choose(self, scored: Scored, head: int, state: Watched, produced: int) -> tuple[int, float]:
+    def _choose(self, found: Answer, head: int, state: Watched, produced: int) -> tuple[int, float]:
         """The best token that may come at a head."""
-        if state.allowed() is None and not self.request.waits(produced):
-            return int(scored.tokens[head]), float(scored.logprobs[head])
-        scores = self._masked(_row(scored, head), state, produced)
+        if not self.request.masked and not self.request.waits(produced):
+            return found.token(head), found.logprob(head)
+        scores = self._allowed(_of(found, head), state, produced)
         token = int(scores.argmax())
-        return token, log_probability(scores, token)
+        return token, choice.log_probability(scores, token)
 
-    def _masked(self, scores: np.ndarray, state: Watched, produced: int) -> np.ndarray:
+    def _allowed(self, scores: Scores, state: Watched, produced: int) -> np.ndarray:
         """Scores without what may not come."""
-        mask = state.allowed()
-        if mask is not None:
-            scores = np.where(mask, scores, np.float32(-np.inf))
+        allowed = scores(state.allowed() if self.request.masked else None)
         if self.request.waits(produced):
-            scores = forbid(scores, self.request.eos)
-        if not np.isfinite(scores).any():
+            allowed = choice.forbid(allowed, self.request.eos)
+        if not np.isfinite(allowed).any():
             raise ConstraintError("constraint: no token with a score is allowed here")
-        return scores
+        return allowed
 
-    def _feed(self, heads: int, draft: Sequence[int] = ()) -> Scored:
+    def _feed(self, heads: int, draft: Sequence[int] = ()) -> Generator[Ask, Answer, Answer]:
         """Pending tokens and a draft through the target; the pending ones become part of the sequence."""
         most = ROW_BUCKETS[-1] // len(self.main.slots)
         while len(self.pending) + len(draft) > most:
             part, self.pending = self.pending[:most], self.pending[most:]
             if not self.pending:  # the last of them has to be scored
                 part, self.pending = part[:-1], part[-1:]
-            self._run([(self.main, part, 1)])
-            self._commit(len(part))
-        scored = self._run([(self.main, [*self.pending, *draft], heads)])
-        self._commit(len(self.pending))
+            yield self._ask([(self.main, part, 0)], scores=False)
+            self.main.commit(len(part))
+        found = yield self._ask([(self.main, [*self.pending, *draft], heads)])
+        self.main.commit(len(self.pending))
         self.pending = []
-        return scored
+        return found
 
-    def _commit(self, count: int) -> None:
-        for slot in self.main.slots:
-            self.engine.commit(slot, count)
-
-    def _follow(self, track: Track, leader: Track) -> None:
-        for source, target in zip(leader.slots, track.slots, strict=True):
-            self.engine.copy(source, target)
-
-    def _run(self, work: Sequence[tuple[Track, list[int], int]]) -> Scored:
-        """One step: tokens for some sequences, the last rows of each scored."""
-        plan, contrast = StepPlan(), self.request.method.contrast
-        for track, tokens, heads in work:
-            last = [plan.extend(slot, tokens) for slot in track.slots]
-            for back in range(heads - 1, -1, -1):
-                if contrast:
-                    plan.score(last[0] - back, last[1] - back, contrast.alpha, contrast.beta)
-                else:
-                    plan.score(last[0] - back)
-        rows, heads = row_bucket(len(plan.rows)), row_bucket(len(plan.heads))
-        self.request.target_passes += 1
-        return self.engine.run(plan, rows, heads, contrast is not None, scores=True)
+    def _ask(self, work: Sequence[tuple[Track, Sequence[int], int]], scores: bool = True) -> Ask:
+        return Ask(self.engine, work, self.request.method.contrast, scores, self.request.masked)
 
 
-def _row(scored: Scored, head: int) -> np.ndarray:
-    """Scores of one head, float32 [vocab]."""
-    assert scored.scores is not None
-    return scored.scores[head].asnumpy()
+def _of(found: Answer, head: int) -> Scores:
+    """The scores of one head, fetched when they are wanted."""
+    return lambda mask: found.scores(head, mask)

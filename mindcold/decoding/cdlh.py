@@ -4,6 +4,7 @@ The baseline of CDSL (arXiv 2412.10418) and the family of DeAL (arXiv 2402.06147
 taken whose log-probability + weight * reward of the text with its greedy continuation is best.
 """
 
+from mindcold.decoding.ahead import AheadSearch
 from mindcold.decoding.method import Ahead, Contrast, Method
 from mindcold.decoding.options import Options
 
@@ -11,4 +12,5 @@ from mindcold.decoding.options import Options
 def build(options: Options) -> Method:
     """Lookahead with the target; with `score="contrastive"` CoLD's scores take the place of the adapter's own."""
     contrast = Contrast(options.alpha, options.beta) if options.score == "contrastive" else None
-    return Method("cdlh", contrast, ahead=Ahead(options.lookahead, options.candidates, options.reward_weight))
+    ahead = Ahead(options.lookahead, options.candidates, options.reward_weight)
+    return Method("cdlh", contrast, ahead=ahead, search=AheadSearch)

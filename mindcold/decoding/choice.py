@@ -24,6 +24,28 @@ def forbid(scores: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     return out
 
 
+def plausible(scores: np.ndarray, expert: np.ndarray, mask: np.ndarray | None, alpha: float) -> np.ndarray:
+    """CoLD's scores under a mask bool [vocab]: `scores` of all tokens, cut by the expert's logits among those allowed.
+
+    A token stays if it is allowed and its logit is at least that of the best allowed one + log(alpha) (arXiv
+    2309.09117, section 2, with the mask as the vocabulary).
+    """
+    allowed = expert if mask is None else np.where(mask, expert, np.float32(-np.inf))
+    least = allowed.max() + np.float32(np.log(alpha))
+    return np.where((allowed >= least) & np.isfinite(allowed), scores, np.float32(-np.inf))
+
+
+def top(scores: np.ndarray, count: int) -> np.ndarray:
+    """Ids of the best tokens that have a score at all, best first, the lowest ids on ties."""
+    if count < scores.size:
+        least = np.partition(scores, scores.size - count)[scores.size - count]
+        ids = np.flatnonzero(scores >= least)
+    else:
+        ids = np.arange(scores.size)
+    ids = ids[np.isfinite(scores[ids])]
+    return ids[np.argsort(-scores[ids], kind="stable")][:count]
+
+
 def probabilities(scores: np.ndarray, options: Options) -> np.ndarray:
     """Distribution to draw from, float64 [vocab]: temperature, top-k, top-p, min-p, in the order of transformers."""
     logits = scores.astype(np.float64) / options.temperature
@@ -50,11 +72,16 @@ def draw(p: np.ndarray, seed: int, request: int, position: int) -> int:
     return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 
 
-def log_probability(scores: np.ndarray, token: int) -> float:
-    """Natural log of the softmax of `scores` at `token`."""
+def log_probabilities(scores: np.ndarray, tokens: np.ndarray | Sequence[int]) -> list[float]:
+    """Natural log of the softmax of `scores` at some tokens."""
     wide = scores.astype(np.float64)
-    top = wide.max()
-    return float(wide[token] - top - np.log(np.exp(wide - top).sum()))
+    best = wide.max()
+    return (wide[np.asarray(tokens, np.int64)] - best - np.log(np.exp(wide - best).sum())).tolist()
+
+
+def log_probability(scores: np.ndarray, token: int) -> float:
+    """That at one token."""
+    return log_probabilities(scores, [token])[0]
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -4,23 +4,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from mindcold.constraints import ConstraintError
-from mindcold.decoding.ahead import decode_ahead
-from mindcold.decoding.request import Request
+from mindcold.decoding.request import Decided, Request
+from mindcold.decoding.search import decode_searches
 from mindcold.drafting import Draft
 from mindcold.engine import Engine, Scored, StepPlan
 from mindcold.engine.engine import row_bucket
-
-
-class Decided(NamedTuple):
-    """One token of one request."""
-
-    request: Request
-    token: int
-    logprob: float
-    from_draft: bool
 
 
 @dataclass(slots=True)
@@ -32,6 +22,8 @@ class Part:
     """Its pending tokens that are in the step."""
     head: int
     """Number of its first head, -1 while tokens of its prompt are missing."""
+    expert: int
+    """Number of the first head that scores the expert alone, where masks move the cut of a contrast; else -1."""
     draft: Draft
 
 
@@ -40,15 +32,11 @@ def decode(engine: Engine, requests: list[Request], max_batch: int) -> Iterator[
 
     Up to `max_batch` requests run together and waiting ones take the place of those that end. A step takes as many
     pending tokens of each request as fit its rows, so prefill, chunked prefill and decoding are the same step; while
-    all requests decode, rows that are left carry drafts. All requests must have methods with the same number of
-    streams; those that look ahead run one after the other, each with all its candidates together. Slots are given back
-    when the generator ends or is abandoned.
+    all requests decode, rows that are left carry drafts. All requests must be of one method; those that search do so in
+    steps of their own, see `search.py`. Slots are given back when the generator ends or is abandoned.
     """
-    if requests[0].method.ahead:
-        for request in requests:
-            request.started = time.perf_counter()
-            for picked in decode_ahead(engine, request):
-                yield Decided(request, *picked)
+    if requests[0].method.search:
+        yield from decode_searches(engine, requests, max_batch)
         return
     together = min(max_batch, len(requests))
     streams = requests[0].method.streams
@@ -111,7 +99,7 @@ def _plan(active: list[Request], rows: int, deciding: bool) -> tuple[StepPlan, l
             root = plan.extend(slot, request.pending[:count])
             plan.draft(slot, root, draft.tokens, draft.parents)
             last.append(root)
-        head = -1
+        head = expert = -1
         if count == len(request.pending):
             contrast = request.method.contrast
             head = len(plan.heads)
@@ -121,10 +109,15 @@ def _plan(active: list[Request], rows: int, deciding: bool) -> tuple[StepPlan, l
             ]
             for i, node in enumerate(nodes):
                 if contrast:
-                    plan.score(last[0] + i, last[1] + i, contrast.alpha, contrast.beta, *node)
+                    alpha = 0.0 if request.masked else contrast.alpha
+                    plan.score(last[0] + i, last[1] + i, alpha, contrast.beta, *node)
                 else:
                     plan.score(last[0] + i, token=node[0], parent=node[1])
-        parts.append(Part(request, count, head, draft))
+            if contrast and request.masked:
+                expert = len(plan.heads)
+                for i in range(len(nodes)):
+                    plan.score(last[0] + i)
+        parts.append(Part(request, count, head, expert, draft))
     return plan, parts
 
 
@@ -137,7 +130,8 @@ def _verify(part: Part, scored: Scored, path: list[int]) -> Iterator[Decided]:
     request, draft, before = part.request, part.draft, len(part.request.token_ids)
     node, first = -1, part.head + 1
     while True:
-        token, logprob = request.choose(scored, first + node)
+        expert = part.expert + 1 + node if part.expert >= 0 else None
+        token, logprob = request.choose(scored, first + node, expert)
         if token == scored.tokens[first + node]:
             node = max(int(scored.follow[first + node]) - first, -1)
         else:  # not the graph's own choice

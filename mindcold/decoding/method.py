@@ -1,6 +1,8 @@
 """What a decoding method is: which streams it scores, how they are combined, and how a token is chosen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Method:
     """Its own drafter; the `draft` keyword overrides it."""
     ahead: Ahead | None = None
     """How it looks ahead, if it does."""
+    search: Callable[[Any, Any], Any] | None = None
+    """Makes the search of a request from the engine and the request, see `search.py`; None decodes in the loop."""
 
     @property
     def streams(self) -> int:

@@ -44,7 +44,11 @@ class Options:
     constraint: Any = None
     """What must hold or be worth much: a constraint, a list of keywords, a function of text, or a list of these."""
     score: str = "plain"
-    """Of "cdlh" and "cdsl": "plain", or "contrastive" for CoLD's."""
+    """Of "beam", "cdlh" and "cdsl": "plain", or "contrastive" for CoLD's."""
+    num_beams: int = 4
+    """Sequences "beam" follows."""
+    length_penalty: float = 1.0
+    """What "beam" divides by: the length to this power."""
     lookahead: int = 8
     """Tokens "cdlh" and "cdsl" look ahead."""
     candidates: int = 16
@@ -76,6 +80,8 @@ class Options:
                 raise RequestError(f"{name}: {value!r} is not one of {', '.join(known)}")
         if self.draft_tokens is not None:
             _integer(self, "draft_tokens", 1, 64)
+        _integer(self, "num_beams", 1, 64)
+        _number(self, "length_penalty", -math.inf, math.inf, "other than inf and nan")
         _integer(self, "lookahead", 0, 64)
         _integer(self, "candidates", 1, 32)
         _number(self, "reward_weight", 0, math.inf, ">= 0")

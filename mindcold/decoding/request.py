@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from mindcold.decoding import choice
 from mindcold.decoding.method import Method
 from mindcold.decoding.options import Options
 from mindcold.drafting import Budget, Draft, Drafter
-from mindcold.drafting.roller import Roller
 from mindcold.engine import Scored, Slot
 
 
@@ -38,7 +38,7 @@ class Request:
     """Whether they forbid tokens."""
     cumulative: bool = False
     """Whether its reward grows as the text grows."""
-    make_roller: Callable[[int], Roller] | None = None
+    make_roller: Callable[[int], Any] | None = None
     """Makes what looks ahead, for sequences of so many tokens."""
     slots: list[Slot] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
@@ -154,17 +154,23 @@ class Request:
         waits = self.waits(len(self.token_ids))
         return self.method.sampled or waits or self.masked or self.options.repetition_penalty != 1.0
 
-    def choose(self, scored: Scored, head: int) -> tuple[int, float]:
-        """Token and log-probability of one head: the graph's own choice, or one made from its scores."""
+    def choose(self, scored: Scored, head: int, expert: int | None = None) -> tuple[int, float]:
+        """Token and log-probability of one head: the graph's own choice, or one made from its scores.
+
+        `expert` is the head that scores the expert alone, where a mask moves the cut of a contrast.
+        """
         options, produced = self.options, len(self.token_ids)
         if not self.needs_scores:
             return int(scored.tokens[head]), float(scored.logprobs[head])
         assert scored.scores is not None
         scores = scored.scores[head].asnumpy()
-        scores = choice.penalise(scores, self.prompt + self.token_ids, options.repetition_penalty)
         mask = self.constraint.allowed() if self.constraint and self.masked else None
-        if mask is not None:
+        if expert is not None and self.method.contrast:
+            alone = scored.scores[expert].asnumpy()
+            scores = choice.plausible(scores, alone, mask, self.method.contrast.alpha)
+        elif mask is not None:
             scores = np.where(mask, scores, np.float32(-np.inf))
+        scores = choice.penalise(scores, self.prompt + self.token_ids, options.repetition_penalty)
         if self.waits(produced):
             scores = choice.forbid(scores, self.eos)
         if mask is not None and not np.isfinite(scores).any():
@@ -174,3 +180,12 @@ class Request:
         else:
             token = int(scores.argmax())
         return token, choice.log_probability(scores, token)
+
+
+class Decided(NamedTuple):
+    """One token of one request."""
+
+    request: Request
+    token: int
+    logprob: float
+    from_draft: bool

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import mindspore as ms
@@ -23,6 +24,8 @@ The operators leave padding out, and a row's bits do not depend on the rows besi
 """
 
 SMALLEST_POOL = 1024
+
+_NUMBERS = count()
 
 
 def row_bucket(rows: int) -> int:
@@ -191,4 +194,5 @@ def compiled(cell: ms.nn.Cell) -> Callable[..., Any]:
     def step(*arguments):
         return cell(*arguments)
 
+    step.__name__ = f"step_{next(_NUMBERS)}"  # MindSpore warns of functions of one name that are compiled again
     return ms.jit(step)

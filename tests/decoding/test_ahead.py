@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mindcold
-from mindcold.constraints import Regex
+from mindcold.constraints import Regex, TextReward
 from mindcold.errors import RequestError
 from tests.folders import write_adapter, write_model
 
@@ -202,7 +202,17 @@ class Narrowing(Mask):
         return np.full(96, len(self.tokens) < 2)
 
 
-@pytest.mark.parametrize("options", [{"method": "greedy"}, {"method": "sample"}, {"method": "aded"}])
+MASKED = [
+    {"method": "greedy"},
+    {"method": "sample"},
+    {"method": "aded"},
+    {"method": "cold"},
+    {"method": "cold", "draft": "trigram"},
+    {"method": "beam"},
+]
+
+
+@pytest.mark.parametrize("options", MASKED)
 def test_masks_hold_in_every_method(llm, options):
     allowed = {3, 17, 29, 40}
     for prompt in PROMPTS:
@@ -210,17 +220,86 @@ def test_masks_hold_in_every_method(llm, options):
         assert set(out.token_ids) <= allowed and out.stats["reward"] == 1.0
 
 
+@pytest.mark.parametrize("score", ["plain", "contrastive"])
 @pytest.mark.parametrize("method", ["cdlh", "cdsl"])
-def test_masks_hold_while_looking_ahead(llm, method):
-    out = llm.generate([5, 9], method, constraint=Mask({3, 17, 29, 40}), max_new_tokens=12, lookahead=3)
+def test_masks_hold_while_looking_ahead(llm, method, score):
+    allowed = Mask({3, 17, 29, 40})
+    out = llm.generate([5, 9], method, constraint=allowed, max_new_tokens=12, lookahead=3, score=score)
     assert set(out.token_ids) <= {3, 17, 29, 40}
+    plain = "cold" if score == "contrastive" else "greedy"  # the mask is all it wishes
+    assert out.token_ids == llm.generate([5, 9], plain, constraint=allowed, max_new_tokens=12).token_ids
+
+
+@pytest.mark.parametrize("draft", ["none", "trigram"])
+def test_cold_under_a_mask_is_cut_among_what_is_allowed(llm, draft):
+    """Against logits of whole sequences; the unmasked cut would leave nothing, or something else."""
+    allowed, alpha, beta, moved = np.array(sorted({3, 17, 29, 40, 41, 55, 70})), 0.3, 2.0, 0
+    for prompt in PROMPTS:
+        out = llm.generate(
+            prompt, "cold", constraint=Mask(allowed.tolist()), alpha=alpha, beta=beta, draft=draft, max_new_tokens=12
+        )
+        ids = list(prompt)
+        for token in out.token_ids:
+            expert, base = llm.logits(ids)[-1], llm.logits(ids, adapter="base")[-1]
+            there = expert[allowed]
+            score = np.where(
+                there >= there.max() + np.log(alpha), (1 + beta) * there - beta * base[allowed], np.float32(-np.inf)
+            )
+            assert token == allowed[score.argmax()]
+            moved += not np.isfinite(score).all() and score.argmax() != there.argmax()
+            ids.append(token)
+    assert moved
+
+
+@pytest.mark.parametrize("score", ["plain", "contrastive"])
+@pytest.mark.parametrize("method", ["cdlh", "cdsl"])
+def test_a_batch_gives_what_one_by_one_gives(llm, method, score):
+    """Searches of different lengths in the same steps, more of them than run together."""
+    options = {"constraint": Liked(range(0, 64, 3)), "lookahead": 3, "candidates": 4, "reward_weight": 3.0}
+    options |= {"score": score, "max_new_tokens": 9, "tau_r": 0.6}
+    prompts = [*PROMPTS, list(range(5, 80)), [8, 8, 8]]
+    steps, run = [], llm.engine.run
+
+    def counted(*args, **kwargs):
+        steps[-1] += 1
+        return run(*args, **kwargs)
+
+    llm.engine.run = counted
+    try:
+        steps.append(0)
+        alone = [llm.generate(prompt, method, **options) for prompt in prompts]
+        steps.append(0)
+        before, llm.max_batch = llm.max_batch, 3
+        together = llm.generate(prompts, method, **options)
+        llm.max_batch = before
+    finally:
+        del llm.engine.run
+    assert [out.token_ids for out in together] == [out.token_ids for out in alone]
+    assert [out.stats["target_passes"] for out in together] == [out.stats["target_passes"] for out in alone]
+    assert steps[1] < 0.7 * steps[0]
+    assert llm.engine.used_cells == 0
+
+
+def test_rewards_that_take_texts_together_are_asked_once_a_choice():
+    shipped = mindcold.load("tiny-base", "tiny-steps")
+    calls = []
+
+    def judge(texts):
+        calls.append(len(texts))
+        return [text.count("a") / max(1, len(text)) for text in texts]
+
+    options = {"lookahead": 3, "candidates": 4, "max_new_tokens": 6, "reward_weight": 20.0}
+    together = shipped.generate("The farmer", "cdlh", constraint=TextReward(judge, batched=True), **options)
+    alone = shipped.generate("The farmer", "cdlh", constraint=lambda text: judge([text])[0], **options)
+    assert together.token_ids == alone.token_ids
+    assert calls.count(4) == len(together.token_ids)
+    with pytest.raises(RequestError, match="1 values for 4 texts"):
+        shipped.generate("The farmer", "cdlh", constraint=TextReward(lambda texts: [0.5], batched=True), **options)
 
 
 def test_a_mask_without_anything_is_an_error(llm):
     with pytest.raises(RequestError, match="Mask: no token is allowed"):
         llm.generate(PROMPTS, constraint=Mask(()), max_new_tokens=4)
-    with pytest.raises(RequestError, match="masks go with uncontrasted scores"):
-        llm.generate(PROMPTS, "cold", constraint=Mask({3}), max_new_tokens=4)
     outs = llm.generate(PROMPTS, constraint=Narrowing(range(96)), max_new_tokens=9)
     assert [out.finish_reason for out in outs] == ["error"] * 3
     assert all("no token is allowed" in out.stats["error"] and len(out.token_ids) == 2 for out in outs)

@@ -51,5 +51,5 @@ def test_end_of_text_ids():
 
 
 def test_unknown_method_names_the_known():
-    with pytest.raises(RequestError, match="method: 'beam' is not one of greedy, sample, cold"):
-        decoding.build("beam", Options())
+    with pytest.raises(RequestError, match="method: 'beem' is not one of greedy, sample, cold"):
+        decoding.build("beem", Options())
