@@ -216,6 +216,31 @@ def golden(folder: Path, prompts: list[list[int]]) -> tuple[dict[str, Any], floa
     return arrays, margin
 
 
+def beams(folder: Path, prompts: list[list[int]]) -> list[dict[str, Any]]:
+    """What beam search of transformers gives, with and without ends of text."""
+    import torch
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(load_base(folder / "model"), folder / "adapter").eval()
+    found = []
+    for prompt in prompts:
+        for count, penalty, eos in ((4, 1.0, []), (2, 0.0, [7, 23, 51]), (5, 2.0, [7, 23, 51]), (4, 1.0, [7, 23, 51])):
+            ids = model.generate(
+                input_ids=torch.tensor([prompt]),
+                attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                max_new_tokens=24,
+                num_beams=count,
+                length_penalty=penalty,
+                early_stopping=False,
+                do_sample=False,
+                eos_token_id=eos or None,
+                pad_token_id=0,
+            )
+            options = {"num_beams": count, "length_penalty": penalty, "eos_token_id": eos, "max_new_tokens": 24}
+            found.append({"prompt": prompt, "options": options, "token_ids": ids[0, len(prompt) :].tolist()})
+    return found
+
+
 def make_case(name: str, seed: int, folder: Path) -> None:
     """Write one case; seeds are tried in turn until no golden step is close."""
     import shutil
@@ -234,6 +259,7 @@ def make_case(name: str, seed: int, folder: Path) -> None:
         arrays, margin = golden(folder, prompts)
         if margin >= MARGIN:
             np.savez_compressed(folder / "golden.npz", **arrays)
+            (folder / "beams.json").write_text(json.dumps(beams(folder, prompts)) + "\n")
             return
     raise SystemExit(f"{name}: no seed from {seed} on keeps every margin above {MARGIN}")
 

@@ -1,5 +1,6 @@
-"""mindcold against golden results of transformers + peft: logits and 64 tokens of every method, in float32."""
+"""mindcold against golden results of transformers + peft: logits and tokens of every method, in float32."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,14 @@ def case(request):
 
 def test_logits_and_tokens(case):
     check_case(*case)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_beam_search(name):
+    """As `generate(num_beams=...)` has it, with and without ends of text and length penalties."""
+    llm, _ = load_case(FIXTURES / name)
+    for case in json.loads((FIXTURES / name / "beams.json").read_text()):
+        assert llm.generate(case["prompt"], "beam", **case["options"]).token_ids == case["token_ids"], case["options"]
 
 
 @pytest.fixture(scope="module")
