@@ -246,7 +246,9 @@ class LLM:
             raise RequestError(f"stop_strings: {self.folder} has no tokenizer; use eos_token_id")
         built = decoding.build(method, options)
         eos = options.eos(self.config.eos_token_ids, self.config.vocab_size)
-        constraints = as_constraint(options.constraint)
+        shared, own = as_constraint(options.constraint), options.constraints
+        if own is not None and (not isinstance(own, (list, tuple)) or len(own) != len(prompts)):
+            raise RequestError(f"constraints: a list of one for each of {len(prompts)} prompts is expected")
         if built.search and (options.do_sample or options.repetition_penalty != 1.0):
             raise RequestError(f"method: {method!r} takes no do_sample and no repetition_penalty")
         if built.search and not built.ahead and options.draft not in (None, "none"):
@@ -269,6 +271,7 @@ class LLM:
                 )
             budget = min(options.max_new_tokens, room)
             request = decoding.Request(i, prompt, built, options, number, eos, budget)
+            constraints = shared + as_constraint(own[i] if own else None)
             if built.ahead or constraints:
                 vocabulary = Vocabulary(self.tokenizer, self.config.vocab_size, eos)
                 request.constraint = Watched.start(constraints, vocabulary)

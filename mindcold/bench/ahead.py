@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import time
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,12 +20,16 @@ NEW_TOKENS = 32
 CASES: dict[str, dict[str, Any]] = {
     "greedy": {"method": "greedy"},
     "CoLD": {"method": "cold"},
+    "beam of 4": {"method": "beam", "num_beams": 4},
     "CDLH": {"method": "cdlh"},
     "CDSL": {"method": "cdsl", "draft": "tiny-draft"},
     "CDSL, base drafts": {"method": "cdsl", "draft": "base"},
     "CDSL, trigram drafts": {"method": "cdsl", "draft": "trigram"},
     "CoLD + CDSL": {"method": "cdsl", "draft": "tiny-draft", "score": "contrastive"},
 }
+
+TOGETHER = ("greedy", "CDLH", "CDSL", "CDSL, trigram drafts")
+"""What is measured in batches too."""
 
 GRID = {"lookahead": (4, 8, 12), "candidates": (2, 4, 8)}
 
@@ -92,6 +97,18 @@ def measure(llm: LLM, items: list[Item], cases: dict[str, dict[str, Any]], round
     return runs
 
 
+def measure_together(llm: LLM, items: list[Item], rounds: int, title: str) -> dict[str, float]:
+    """Milliseconds per text of all items in one call, so many together as the model takes, median of the rounds."""
+    times: dict[str, list[float]] = {name: [] for name in TOGETHER}
+    prompts, constraints = [item.prompt for item in items], [item.constraint for item in items]
+    for number in tqdm(range(rounds + 1), desc=f"{title}, together", disable=None):
+        for name in TOGETHER:
+            began = time.perf_counter()
+            llm.generate(prompts, max_new_tokens=NEW_TOKENS, constraints=constraints, **CASES[name])
+            times[name] += [1e3 * (time.perf_counter() - began) / len(items)] if number else []
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
 def count(llm: LLM, item: Item, out: Any, run: Run) -> None:
     """Add one output to what its case gave."""
     run.tokens += len(out.token_ids)
@@ -106,7 +123,7 @@ def count(llm: LLM, item: Item, out: Any, run: Run) -> None:
     run.log_probabilities += logprobs[np.arange(len(out.token_ids)), out.token_ids].tolist()
 
 
-def rows(task: str, runs: dict[str, Run]) -> list[dict[str, Any]]:
+def rows(task: str, runs: dict[str, Run], together: dict[str, float] | None = None) -> list[dict[str, Any]]:
     """A table: time and passes per sequence, what was reached, and how fluent it is."""
     out = []
     for name, run in runs.items():
@@ -120,6 +137,8 @@ def rows(task: str, runs: dict[str, Run]) -> list[dict[str, Any]]:
         row["tokens"] = round(run.tokens / len(run.rewards), 1)
         row["target passes"] = round(run.target_passes / len(run.rewards), 1)
         row["draft passes"] = round(run.draft_passes / len(run.rewards), 1)
+        if together:
+            row["ms per text, batch"] = round(together[name], 1) if name in together else None
         row["base perplexity"] = round(math.exp(-statistics.mean(run.log_probabilities)), 2)
         out.append(row)
     return out
@@ -150,7 +169,7 @@ def picture(tables: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
     figure, panels = pyplot.subplots(1, len(tables), figsize=(5 * len(tables), 3.8), dpi=120, layout="constrained")
     for axes, (task, found) in zip(np.atleast_1d(panels), tables.items(), strict=True):
-        for row, marker in zip(found, "osD^v<>", strict=False):
+        for row, marker in zip(found, "osP*D^v<>", strict=False):
             axes.plot(row["ms per text"], row["mean reward"], marker, label=row["method"], markersize=8)
         axes.set(xscale="log", xlabel="milliseconds per text", ylabel="mean reward", title=task)
         axes.set_xlim(10, 1000)

@@ -178,7 +178,8 @@ def report_ahead(args: argparse.Namespace) -> int:
     ):
         llm = load("tiny-base", adapter, dtype=args.dtype, backend=args.backend)
         llm.seed_drafts(ahead.taught(adapter))
-        tables[task] = ahead.rows(task, ahead.measure(llm, items, ahead.CASES, args.rounds, task))
+        runs = ahead.measure(llm, items, ahead.CASES, args.rounds, task)
+        tables[task] = ahead.rows(task, runs, ahead.measure_together(llm, items, args.rounds, task))
         if args.output and task == "keywords":
             result["grid"] = ahead.grid(llm, items[: max(1, args.ahead // 3)], 1)
     result["ahead"] = [row for found in tables.values() for row in found]

@@ -127,10 +127,15 @@ class AheadSearch:
         return reached + tau * (1.0 - reached)
 
     def _candidates(self, scores: Scores) -> tuple[list[int], list[float]]:
-        """The k best tokens that may come, lowest ids on ties, and their log-probabilities."""
+        """The k best tokens that may come, lowest ids on ties, and their log-probabilities.
+
+        Those are left out that a reward of 1 would not bring past the best token with a reward of 0.
+        """
         allowed = self._allowed(scores, self.constraint, len(self.request.token_ids))
         best = choice.top(allowed, max(1, self.ahead.candidates))
-        return best.tolist(), choice.log_probabilities(allowed, best)
+        logprobs = choice.log_probabilities(allowed, best)
+        count = sum(logprob + self.ahead.weight >= logprobs[0] - 1e-6 for logprob in logprobs)
+        return best.tolist()[:count], logprobs[:count]
 
     def _best(self, candidates: list[int], logprobs: list[float], futures: list[list[int]]) -> int:
         """Number of the candidate with the best log-probability + weight * reward, the first of several."""

@@ -43,6 +43,8 @@ class Options:
     """
     constraint: Any = None
     """What must hold or be worth much: a constraint, a list of keywords, a function of text, or a list of these."""
+    constraints: Sequence[Any] | None = None
+    """The same for each prompt of the call, instead of one for all."""
     score: str = "plain"
     """Of "beam", "cdlh" and "cdsl": "plain", or "contrastive" for CoLD's."""
     num_beams: int = 4

@@ -5,6 +5,7 @@ import pytest
 
 import mindcold
 from mindcold.constraints import Regex, TextReward
+from mindcold.decoding import search
 from mindcold.errors import RequestError
 from tests.folders import write_adapter, write_model
 
@@ -91,6 +92,24 @@ def test_cdlh_is_the_naive_search(llm, length):
         changed |= out.token_ids != llm.generate(prompt, max_new_tokens=7).token_ids
         assert out.stats["reward"] == pytest.approx(Liked(liked, out.token_ids).value())
     assert changed
+
+
+def test_candidates_that_cannot_win_are_left_out(llm, monkeypatch):
+    """The naive search rolls all of them out and chooses the same."""
+    rows, liked = [], set(range(0, 64, 3))
+    answer = search.answer
+
+    def counted(asks):
+        rows.extend(ask.rows for ask in asks)
+        return answer(asks)
+
+    monkeypatch.setattr(search, "answer", counted)
+    for prompt in PROMPTS:
+        for weight in (0.05, 0.4):
+            options = {"lookahead": 2, "candidates": 5, "reward_weight": weight, "max_new_tokens": 7}
+            out = llm.generate(prompt, "cdlh", constraint=Liked(liked), **options)
+            assert out.token_ids == naive(llm, prompt, liked, 2, 5, weight, 7)
+    assert {1, 2, 3} <= set(rows)
 
 
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
@@ -280,6 +299,15 @@ def test_a_batch_gives_what_one_by_one_gives(llm, method, score):
     assert llm.engine.used_cells == 0
 
 
+def test_each_prompt_may_have_constraints_of_its_own(llm):
+    masks = [Mask({3, 17}), None, [Mask({5, 6}), One(())]]
+    outs = llm.generate(PROMPTS, constraints=masks, max_new_tokens=6, eos_token_id=[])
+    assert set(outs[0].token_ids) <= {3, 17} and set(outs[2].token_ids) <= {5, 6}
+    assert outs[1].token_ids == llm.generate(PROMPTS[1], max_new_tokens=6, eos_token_id=[]).token_ids
+    both = llm.generate(PROMPTS[:2], constraint=Mask({3, 17, 29}), constraints=[Mask({3, 5}), None], max_new_tokens=6)
+    assert set(both[0].token_ids) == {3} and set(both[1].token_ids) <= {3, 17, 29}
+
+
 def test_rewards_that_take_texts_together_are_asked_once_a_choice():
     shipped = mindcold.load("tiny-base", "tiny-steps")
     calls = []
@@ -326,6 +354,7 @@ def test_minimum_length_holds(llm):
         ({"method": "cdlh", "lookahead": -1}, "lookahead"),
         ({"method": "cdlh", "score": "other"}, "score"),
         ({"method": "cdlh", "constraint": 5}, "constraint"),
+        ({"method": "cdlh", "constraints": [None, None]}, "one for each of 1 prompts"),
         ({"method": "cdlh", "constraint": ["apple"]}, "tokenizer"),
         ({"method": "greedy", "draft": "base"}, "draft"),
     ],
