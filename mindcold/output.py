@@ -31,7 +31,8 @@ class Output:
     """"stop" for end-of-text or a stop string, "length" for the token budget, "error" for a constraint that failed."""
     stats: dict[str, Any] = field(default_factory=dict)
     """Counts and times: prompt_tokens, new_tokens, target_passes, drafted, accepted, accept_lengths (passes that
-    accepted no draft token, one, ...), seconds, tokens_per_second, drafting_seconds (between the steps)."""
+    accepted no draft token, one, ...), seconds, tokens_per_second, drafting_seconds (between the steps);
+    under constraints reward, unmet (what is missing, in words) and draft_passes."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -56,7 +57,7 @@ def output_of(request: Request, text: str) -> Output:
         "tokens_per_second": round((count - 1) / decoding, 3) if decoding > 0 else None,
     }
     if request.constraint:
-        stats |= {"reward": request.reward, "draft_passes": request.draft_passes}
+        stats |= {"reward": request.reward, "unmet": request.unmet, "draft_passes": request.draft_passes}
     if request.error:
         stats["error"] = request.error
     return Output(list(request.token_ids), text, request.finish_reason or "length", stats)

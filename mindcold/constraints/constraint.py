@@ -62,7 +62,8 @@ class State(Protocol):
 class Constraint(Protocol):
     """What is given as `constraint=`: makes the state of each generation.
 
-    A state may have `values(states)` too, which judges forks of it together: a list in their order.
+    A state may have `values(states)` too, which judges forks of it together (a list in their order), and `unmet()`,
+    which says in words what is missing.
     """
 
     cumulative: bool
@@ -76,8 +77,15 @@ class Constraint(Protocol):
 class TextState:
     """A state that is a function of the text so far: the easy way to write a constraint."""
 
-    def __init__(self, tokenizer: Tokenizer, judge: Callable[..., Any], tokens: Sequence[int] = ()):
-        self._tokenizer, self._judge, self._tokens = tokenizer, judge, list(tokens)
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        judge: Callable[..., Any],
+        tokens: Sequence[int] = (),
+        explain: Callable[[str], str] | None = None,
+    ):
+        """`judge` gives the value of a text, `explain` says what is missing in it."""
+        self._tokenizer, self._judge, self._tokens, self._explain = tokenizer, judge, list(tokens), explain
         self._known: tuple[int, float] | None = None
 
     def advance(self, token: int) -> None:
@@ -90,7 +98,7 @@ class TextState:
             self._known = None
 
     def fork(self) -> "TextState":
-        return type(self)(self._tokenizer, self._judge, self._tokens)
+        return type(self)(self._tokenizer, self._judge, self._tokens, self._explain)
 
     def value(self) -> float:
         if self._known is None or self._known[0] != len(self._tokens):
@@ -99,6 +107,9 @@ class TextState:
 
     def allowed(self) -> np.ndarray | None:
         return None
+
+    def unmet(self) -> str:
+        return self._explain(self._tokenizer.decode(self._tokens)) if self._explain else f"value {self.value():g}"
 
 
 class BatchedTextState(TextState):
@@ -160,6 +171,16 @@ class Watched:
         if not self._states:
             return 1.0
         return sum(self._value(*pair) for pair in zip(self._names, self._states, strict=True)) / len(self._states)
+
+    def unmet(self) -> list[str]:
+        """What is not met, a line for each constraint whose value is below 1."""
+        found = []
+        for name, state in zip(self._names, self._states, strict=True):
+            value = self._value(name, state)
+            if value < 1.0:
+                explain = getattr(state, "unmet", None)
+                found.append(f"{name}: {self._guard(name, explain) if explain else f'value {value:g}'}")
+        return found
 
     @staticmethod
     def values(states: "Sequence[Watched]") -> list[float]:

@@ -38,13 +38,21 @@ class Keywords:
             spelled = tokenizer.decode(tokenizer.encode(word))
             if stems(spelled, self.language) != stems(word, self.language):
                 raise ConstraintError(f"constraint Keywords: the tokenizer cannot spell {word!r}")
-        return TextState(tokenizer, self.coverage)
+        return TextState(tokenizer, self.coverage, explain=self.missing)
 
     def coverage(self, text: str) -> float:
         """Share of the keywords whose stems follow one another in the text."""
-        found = stems(text, self.language)
-        there = [any(contains(found, form) for form in forms) for forms in self._forms]
+        there = self._there(text)
         return sum(there) / len(there)
+
+    def missing(self, text: str) -> str:
+        """The keywords that are not there."""
+        there = self._there(text)
+        return ", ".join(word for word, found in zip(self.words, there, strict=True) if not found) + " missing"
+
+    def _there(self, text: str) -> list[bool]:
+        found = stems(text, self.language)
+        return [any(contains(found, form) for form in forms) for forms in self._forms]
 
 
 class Forbidden:
@@ -53,19 +61,26 @@ class Forbidden:
     cumulative = False
 
     def __init__(self, phrases: Sequence[str], language: str = "english"):
-        self._language = language
+        self.phrases, self._language = list(phrases), language
         self._phrases = [stems(phrase, language) for phrase in phrases]
         if not phrases or not all(self._phrases):
             raise ConstraintError("constraint Forbidden: a list of phrases is expected, each with a word")
 
     def start(self, vocabulary: Vocabulary) -> State:
         """Nothing is there yet."""
-        return TextState(vocabulary.text("Forbidden"), self.cleanness)
+        return TextState(vocabulary.text("Forbidden"), self.cleanness, explain=self.present)
 
     def cleanness(self, text: str) -> float:
         """1 for a text without any of the phrases."""
+        return 0.0 if self._there(text) else 1.0
+
+    def present(self, text: str) -> str:
+        """The phrases that are there."""
+        return ", ".join(self._there(text)) + " forbidden"
+
+    def _there(self, text: str) -> list[str]:
         found = stems(text, self._language)
-        return 0.0 if any(contains(found, phrase) for phrase in self._phrases) else 1.0
+        return [phrase for phrase, stem in zip(self.phrases, self._phrases, strict=True) if contains(found, stem)]
 
 
 def contains(text: Sequence[str], phrase: Sequence[str]) -> bool:

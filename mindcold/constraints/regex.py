@@ -81,6 +81,9 @@ class _Path:
         state = self._states[-1]
         return float(state is not None and self._index.is_final_state(state))
 
+    def unmet(self) -> str:
+        return "the text does not match" if self._states[-1] is None else "the text is not complete"
+
     def allowed(self) -> np.ndarray:
         mask, state = np.zeros(self._vocabulary.size, bool), self._states[-1]
         known = self._index.get_allowed_tokens(state) if state is not None else None

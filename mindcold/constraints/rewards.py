@@ -46,22 +46,26 @@ class SqlExecutes:
 
     def start(self, vocabulary: Vocabulary) -> State:
         """The empty statement."""
-        return TextState(vocabulary.text("SqlExecutes"), self.score)
+        return TextState(vocabulary.text("SqlExecutes"), self.score, explain=lambda text: self._run(text)[1])
 
     def score(self, text: str) -> float:
         """What one text is worth."""
+        return self._run(text)[0]
+
+    def _run(self, text: str) -> tuple[float, str]:
+        """Its value, and what sqlite says of it."""
         statement = text.strip().split(";")[0]
         if not statement:
-            return 0.0
+            return 0.0, "no statement"
         database = sqlite3.connect(":memory:")
         try:
             database.executescript(self.schema)
             database.set_authorizer(_authorise)
             database.set_progress_handler(lambda: 1, STEPS)
             database.execute(statement).fetchmany(1)
-            return 1.0
+            return 1.0, ""
         except sqlite3.Error as error:
-            return 0.0 if "syntax error" in str(error) or "incomplete" in str(error) else 0.5
+            return 0.0 if "syntax error" in str(error) or "incomplete" in str(error) else 0.5, str(error)
         finally:
             database.close()
 

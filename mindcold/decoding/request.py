@@ -55,6 +55,8 @@ class Request:
     """Steps of the model that looks ahead."""
     reward: float | None = None
     """Value of its constraints at the end."""
+    unmet: list[str] = field(default_factory=list)
+    """What of them is not met, in words."""
     error: str | None = None
     """Why it ended with finish_reason "error"."""
     started: float = 0.0
@@ -130,7 +132,7 @@ class Request:
         """Take the value of the constraints now."""
         assert self.constraint is not None
         try:
-            self.reward = self.constraint.value()
+            self.reward, self.unmet = self.constraint.value(), self.constraint.unmet()
         except ConstraintError as error:
             self.fail(str(error))
 

@@ -168,3 +168,28 @@ def test_what_may_be_given():
     assert [type(item).__name__ for item in as_constraint([Regex("a"), len])] == ["Regex", "TextReward"]
     with pytest.raises(RequestError, match="constraint"):
         as_constraint(3)
+
+
+def state_of(item, text):
+    state = Watched.start(as_constraint(item), VOCABULARY)
+    for token in TOKENIZER.encode(text, add_special_tokens=False):
+        state.advance(token)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("item", "text", "unmet"),
+    [
+        (["farmer", "apple", "lake"], "the farmer ate apples", ["Keywords: lake missing"]),
+        (["farmer", "apple"], "the farmer ate apples", []),
+        (Forbidden(["the fox", "the cat"]), "the fox ran", ["Forbidden: the fox forbidden"]),
+        (Regex("the (fox|cat)"), "the fo", ["Regex: the text is not complete"]),
+        (Regex("the (fox|cat)"), "the farmer", ["Regex: the text does not match"]),
+        (SqlExecutes("create table a (b)"), "select c from a", ["SqlExecutes: no such column: c"]),
+        (lambda text: 0.25, "the fox", ["TextReward: value 0.25"]),
+        ([["fox"], Forbidden(["fox"])], "the fox", ["Forbidden: fox forbidden"]),
+        ([["fox"], Forbidden(["fox"])], "the", ["Keywords: fox missing"]),
+    ],
+)
+def test_what_is_not_met_is_said(item, text, unmet):
+    assert state_of(item, text).unmet() == unmet

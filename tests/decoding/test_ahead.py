@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mindcold
-from mindcold.constraints import Regex, TextReward
+from mindcold.constraints import Forbidden, Regex, TextReward
 from mindcold.decoding import search
 from mindcold.errors import RequestError
 from tests.folders import write_adapter, write_model
@@ -372,3 +372,12 @@ def test_a_pattern_is_kept_by_the_shipped_model():
             prompt, method, constraint=Regex("[0-9]{2} [+*-] [0-9] = [0-9]{2}\\."), max_new_tokens=24
         )
         assert out.text.strip().startswith("12 ") and out.text.endswith(".") and out.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam", "cdlh", "cdsl"])
+def test_what_contradicts_itself_ends_as_well_as_it_can(method):
+    shipped = mindcold.load("tiny-base", "tiny-steps")
+    both = [["farmer"], Forbidden(["farmer"])]
+    out = shipped.generate("The old", method, constraint=both, lookahead=3, candidates=4, max_new_tokens=8)
+    assert out.finish_reason in ("stop", "length") and out.stats["reward"] == 0.5
+    assert len(out.stats["unmet"]) == 1 and "farmer" in out.stats["unmet"][0]
