@@ -7,7 +7,6 @@ from mindcold.decoding.ask import Answer, Ask, Track
 from mindcold.drafting import TrigramTables
 from mindcold.engine import Engine
 from mindcold.engine.engine import ROW_BUCKETS
-from mindcold.ops.trigram_draft.reference import last_tokens
 
 Rolling = Generator[Ask, Answer, list[list[int]]]
 """Asks, and in the end one continuation of each start."""
@@ -103,8 +102,7 @@ class TrigramRoller:
     def _one(self, ids: list[int], length: int) -> list[int]:
         before = len(ids)
         while len(ids) - before < length and ids[-1] not in self._eos:
-            last = last_tokens(ids, len(ids))
-            tokens, _, _ = self._tables.body.draft(self._tables.shared, self._own, last, 1, 1, 0.0)
+            tokens, _, _ = self._tables.body.draft(self._tables.shared, self._own, ids, 1, 1, 0.0)
             if not tokens:
                 break
             ids.append(tokens[0])

@@ -1,6 +1,7 @@
 """ADED's drafter: an adaptive trigram table and a tree search over it (arXiv 2407.12021)."""
 
 import json
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.numpy import save_file
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.ops import trigram_draft
-from mindcold.ops.trigram_draft.reference import REACH, Table, last_tokens, normalise
+from mindcold.ops.trigram_draft.reference import Table, last_tokens, normalise
 
 BUCKETS = 1 << 16
 """Buckets of a table: 27 MB, 262,144 contexts."""
@@ -47,7 +48,10 @@ FLOOR = 1e-3
 """Nodes less probable than this are not worth a row."""
 
 
-FORMAT = "mindcold trigram tables 1"
+ARRAYS = ("keys", "tokens", "weights", "recalls")
+"""What a file holds of each table."""
+
+FORMAT = "mindcold trigram tables 2"
 
 
 class TrigramTables:
@@ -90,13 +94,13 @@ class TrigramTables:
     def nbytes(self) -> int:
         """Memory of all tables, bytes."""
         tables = [self.shared, *self._own.values()]
-        return sum(table.keys.nbytes + table.tokens.nbytes + table.weights.nbytes for table in tables)
+        return sum(getattr(table, name).nbytes for table in tables for name in ARRAYS)
 
     def save(self, path: str | Path) -> None:
         """Write all tables to a safetensors file, in one piece."""
         tensors: dict[str, np.ndarray] = {}
         for i, table in enumerate([self.shared, *self._own.values()]):
-            tensors |= {f"{i}.keys": table.keys, f"{i}.tokens": table.tokens, f"{i}.weights": table.weights}
+            tensors |= {f"{i}.{name}": getattr(table, name) for name in ARRAYS}
         about = {"format": FORMAT, "vocab_size": str(self.vocab_size), "tables": json.dumps(list(self._own))}
         partial = Path(path).with_name(f"partial-{Path(path).name}")
         try:
@@ -144,19 +148,31 @@ def _names(path: str | Path, about: dict[str, str]) -> list[str]:
 
 def _table(path: str | Path, tensors: dict[str, np.ndarray], number: int, vocab_size: int) -> Table:
     """One table of a file, refused unless its arrays are what kernels may trust."""
-    arrays = [tensors.get(f"{number}.{name}") for name in ("keys", "tokens", "weights")]
-    keys, tokens, weights = arrays
-    if keys is None or tokens is None or weights is None:
-        raise RequestError(f"{path}: table {number}: missing")
-    model = Table.empty(1)
-    for array, like in zip((keys, tokens, weights), (model.keys, model.tokens, model.weights), strict=True):
-        if array.dtype != like.dtype or array.shape[1:] != like.shape[1:] or not 1 <= len(array) == len(keys):
+    arrays = {name: tensors.get(f"{number}.{name}") for name in ARRAYS}
+    model, found = Table.empty(1), dict[str, np.ndarray]()
+    for name, array_ in arrays.items():
+        if array_ is None:
+            raise RequestError(f"{path}: table {number}: missing")
+        like = getattr(model, name)
+        rows = 1 if name == "recalls" else len(found.get("keys", array_))
+        if (
+            array_.dtype != like.dtype
+            or array_.shape[1:] != like.shape[1:]
+            or len(array_) != rows * len(like)
+            or not rows
+        ):
             raise RequestError(f"{path}: table {number}: an array has the wrong type or shape")
-    if tokens.max() >= vocab_size or tokens.min() < -1 or not (np.isfinite(weights).all() and weights.min() >= 0):
+        found[name] = np.array(array_)
+    tokens, weights, recalls = found["tokens"], found["weights"], found["recalls"]
+    sound = tokens.max() < vocab_size and tokens.min() >= -1 and not (weights[tokens < 0] != 0).any()
+    sound = sound and np.isfinite(weights).all() and weights.min() >= 0 and np.isfinite(recalls).all()
+    if (
+        not sound
+        or not (recalls >= 0).all()
+        or not ((recalls[..., 1] > 0) & (recalls[..., 0] <= recalls[..., 1])).all()
+    ):
         raise RequestError(f"{path}: table {number}: holds tokens or weights that cannot be")
-    if (weights[tokens < 0] != 0).any():
-        raise RequestError(f"{path}: table {number}: holds tokens or weights that cannot be")
-    return Table(*(np.array(array) for array in (keys, tokens, weights)))
+    return Table(**found)
 
 
 class TrigramDrafter:
@@ -165,20 +181,30 @@ class TrigramDrafter:
     def __init__(self, tables: TrigramTables, key: str, search: str = "best_first", adaptation: str = "decay"):
         self._tables, self._own = tables, tables.own(key)
         self._search, self._rule = search, ADAPTATIONS[adaptation]
+        self._ids = array("i")
 
     def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
-        """At most `budget` nodes behind the last tokens, the most probable ones the search finds."""
-        last, tables = last_tokens(ids, len(ids)), self._tables
+        """At most `budget` nodes behind the text, the most probable ones the search finds."""
+        tables = self._tables
         if self._search == "mcts":
-            return Draft(*tables.body.search(tables.shared, self._own, last[-2:], budget))
-        return Draft(*tables.body.draft(tables.shared, self._own, last, budget, DEPTH, max(least, FLOOR)))
+            return Draft(*tables.body.search(tables.shared, self._own, last_tokens(ids, len(ids))[-2:], budget))
+        known = self._kept(ids)
+        return Draft(*tables.body.draft(tables.shared, self._own, known, budget, DEPTH, max(least, FLOOR)))
 
     def observe(self, ids: Sequence[int], new: int) -> None:
         """Count the new tokens in."""
-        rule = self._rule
+        rule, known, body = self._rule, self._kept(ids), self._tables.body
+        start = len(known) - new
+        if self._search != "mcts":
+            body.weigh(self._tables.shared, self._own, known, start)
         if rule.window:
-            recent, start = ids[-rule.window :], 2
-        else:
-            recent = ids[-(new + REACH) :]
-            start = len(recent) - new
-        self._tables.body.update(self._own, recent, start, rule.step, CAP, rule.keep)
+            known, start = known[-rule.window :], 2
+        body.update(self._own, known, start, rule.step, CAP, rule.keep)
+
+    def _kept(self, ids: Sequence[int]) -> "array[int]":
+        """The text as an array, which grows as the text does."""
+        known = self._ids
+        if len(known) > len(ids) or (known and known[-1] != ids[len(known) - 1]):
+            known = self._ids = array("i")
+        known.extend(ids[len(known) :])
+        return known

@@ -6,11 +6,12 @@
 #include <limits>
 #include <vector>
 
-// keys [n, 4, 2], tokens, weights [n, 4, 12], and n.
+// keys [n, 4, 2], tokens, weights [n, 4, 12], recalls [8, 3, 9, 2], and n.
 struct Table {
   int32_t* keys;
   int32_t* tokens;
   float* weights;
+  double* recalls;
   int64_t buckets;
 };
 
@@ -106,7 +107,7 @@ struct Share {
   double value;
 };
 
-// Tokens and their shares, in the order they were found; room for all contexts of two tables.
+// Tokens and their shares, in the order they were found; room for all contexts of two tables and what is recalled.
 class Shares {
  public:
   void clear() { count_ = 0; }
@@ -120,6 +121,16 @@ class Shares {
     for (Share& item : *this) {
       if (item.token == token) {
         item.value += value;
+        return;
+      }
+    }
+    items_[count_++] = {token, value};
+  }
+
+  void set(int32_t token, double value) {
+    for (Share& item : *this) {
+      if (item.token == token) {
+        item.value = value;
         return;
       }
     }
@@ -149,7 +160,7 @@ class Shares {
   }
 
  private:
-  Share items_[kContexts * 2 * kSuccessors];
+  Share items_[kContexts * 2 * kSuccessors + 3];
   int64_t count_ = 0;
 };
 
@@ -167,6 +178,70 @@ void distribution(const Table* const (&tables)[2], const Last& last, double leas
     for (const Share& item : weights) found->add(item.token, share * item.value / total);
     left -= share;
   }
+}
+
+constexpr int64_t kRanks = 3;
+constexpr int64_t kWindow = 256;
+constexpr double kRecallKeep = 0.99;
+constexpr std::array<double, 8> kBounds{0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95};
+
+// What followed the same tokens earlier in a text.
+struct Matches {
+  int64_t agree = 0, count = 0;
+  int32_t tokens[kRanks];
+};
+
+Matches matches(const int32_t* ids, int64_t size) {
+  Matches out;
+  const int64_t end = size - 1;
+  for (int64_t place = end - 1; place > std::max<int64_t>(-1, end - 1 - kWindow); --place) {
+    int64_t length = 0;
+    while (length < kReach && length <= place && ids[place - length] == ids[end - length]) ++length;
+    if (length == 0 || length < out.agree) continue;
+    const int32_t token = ids[place + 1];
+    if (length > out.agree) {
+      out.agree = length, out.count = 1, out.tokens[0] = token;
+    } else if (out.count < kRanks && std::find(out.tokens, out.tokens + out.count, token) == out.tokens + out.count) {
+      out.tokens[out.count++] = token;
+    }
+  }
+  return out;
+}
+
+// Hits and trials of a recalled token.
+double* counts_of(const Table& t, const Matches& m, int64_t rank, double probability) {
+  int64_t kind = 0;
+  for (const double bound : kBounds) kind += probability >= bound;
+  const int64_t kinds = kBounds.size() + 1;
+  return t.recalls + 2 * (((m.agree - 1) * kRanks + rank) * kinds + kind);
+}
+
+// Gives recalled tokens the share of times that such ones were right.
+void recall(const Table& t, const int32_t* ids, int64_t size, Shares* found) {
+  const Matches m = matches(ids, size);
+  if (m.count == 0) return;
+  double shares[kRanks];
+  double total = 0, left = 1;
+  for (int64_t rank = 0; rank < m.count; ++rank) {
+    const double known = found->of(m.tokens[rank]);
+    const double* counts = counts_of(t, m, rank, known);
+    shares[rank] = counts[0] / counts[1];
+    total += shares[rank];
+    left -= known;
+  }
+  if (total > 1) {
+    for (int64_t rank = 0; rank < m.count; ++rank) shares[rank] /= total;
+    total = 1;
+  }
+  const double rest = left > 1e-9 ? std::min(1.0, (1 - total) / left) : 0.0;
+  for (Share& item : *found) item.value *= rest;
+  for (int64_t rank = 0; rank < m.count; ++rank) found->set(m.tokens[rank], shares[rank]);
+}
+
+Last last_tokens(const int32_t* ids, int64_t size) {
+  Last last;
+  for (int64_t j = 0; j < kReach; ++j) last[j] = size - kReach + j >= 0 ? ids[size - kReach + j] : kNone;
+  return last;
 }
 
 struct Guess {
@@ -330,51 +405,65 @@ class Search {
 extern "C" void trigram_update(const Table* table, const int32_t* ids, int64_t count, int64_t start, float amount,
                                float cap, float keep) {
   for (int64_t i = start; i < count; ++i) {
-    Last last;
-    for (int64_t j = 0; j < kReach; ++j) last[j] = i - kReach + j >= 0 ? ids[i - kReach + j] : kNone;
+    const Last last = last_tokens(ids, i);
     Context known[kContexts];
     const int contexts_of = contexts(last, known);
     for (int k = 0; k < contexts_of; ++k) bump(*table, known[k], ids[i], amount, cap, keep);
   }
 }
 
-// Fills tokens, parents and odds with at most `budget` nodes and returns how many.
-extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const int32_t* before, int32_t budget,
-                                 int32_t depth, double floor, int32_t* tokens, int32_t* parents, double* odds) {
+// Counts, in the own table, what recalls would have been right from `start` on.
+extern "C" void trigram_weigh(const Table* shared, const Table* own, const int32_t* ids, int64_t count, int64_t start) {
   const Table* const tables[2] = {shared, own};
-  static thread_local std::vector<Guess> open;  // a heap
-  static thread_local std::vector<Last> ends;   // the last tokens at each node
-  open.clear(), ends.clear();
+  Shares found;
+  for (int64_t i = std::max<int64_t>(1, start); i < count; ++i) {
+    distribution(tables, last_tokens(ids, i), 0.0, &found);
+    const Matches m = matches(ids, i);
+    for (int64_t rank = 0; rank < m.count; ++rank) {
+      double* counts = counts_of(*own, m, rank, found.of(m.tokens[rank]));
+      counts[0] = counts[0] * kRecallKeep + (m.tokens[rank] == ids[i] ? 1.0 : 0.0);
+      counts[1] = counts[1] * kRecallKeep + 1.0;
+    }
+  }
+}
+
+// Fills tokens, parents and odds with at most `budget` nodes and returns how many.
+extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const int32_t* ids, int64_t count,
+                                 int32_t budget, int32_t depth, double floor, int32_t* tokens, int32_t* parents,
+                                 double* odds) {
+  const Table* const tables[2] = {shared, own};
+  static thread_local std::vector<Guess> open;    // a heap
+  static thread_local std::vector<int32_t> text;  // as much of the text as matters, and a path behind it
+  open.clear();
+  const int64_t known = std::min<int64_t>(count, kWindow + kReach);
+  text.assign(ids + count - known, ids + count);
   Shares found;
   int64_t discovered = 0;
-  const auto expand = [&](const Last& last, int32_t parent, double probability, int32_t level) {
-    distribution(tables, last, floor / probability, &found);
+  const auto expand = [&](int32_t node, double probability, int32_t level) {
+    text.resize(known + level - 1);
+    for (int32_t at = node, i = level - 2; at >= 0; at = parents[at], --i) text[known + i] = tokens[at];
+    const int64_t size = static_cast<int64_t>(text.size());
+    distribution(tables, last_tokens(text.data(), size), floor / probability, &found);
+    recall(*own, text.data(), size, &found);
     Share* end = std::remove_if(found.begin(), found.end(),
                                 [&](const Share& item) { return probability * item.value < floor; });
     std::sort(found.begin(), end, [](const Share& a, const Share& b) {
       return a.value != b.value ? a.value > b.value : a.token < b.token;
     });
     for (const Share* item = found.begin(); item < end; ++item) {
-      open.push_back({probability * item->value, discovered++, item->token, parent, level});
+      open.push_back({probability * item->value, discovered++, item->token, node, level});
       std::push_heap(open.begin(), open.end());
     }
   };
-  Last root;
-  std::copy_n(before, kReach, root.begin());
   int32_t size = 0;
-  expand(root, -1, 1.0, 1);
+  expand(-1, 1.0, 1);
   while (!open.empty() && size < budget) {
     const Guess node = open.front();
     std::pop_heap(open.begin(), open.end());
     open.pop_back();
     tokens[size] = node.token, parents[size] = node.parent, odds[size] = node.odds;
-    const Last& above = node.parent < 0 ? root : ends[node.parent];
-    Last last;
-    std::copy(above.begin() + 1, above.end(), last.begin());
-    last[kReach - 1] = node.token;
-    ends.push_back(last);
     ++size;
-    if (node.level < depth && size < budget) expand(last, size - 1, node.odds, node.level + 1);
+    if (node.level < depth && size < budget) expand(size - 1, node.odds, node.level + 1);
   }
   return size;
 }

@@ -5,6 +5,10 @@ last one, and none, so that what the trigrams do not know is taken from bigrams 
 four, which are believed first where they are known. The table is a fixed set of buckets of four entries of twelve
 successors: its memory is set once and never grows. The rules are those of ADED (arXiv 2407.12021: the table, its
 adaptive update and the twelve successors kept), with back-off, long contexts and decay added.
+
+What followed the same tokens earlier in the same text is believed as often as that was right so far (prompt lookup,
+Saxena 2023, with a measured probability): `Table.recalls` counts it, by how many tokens agree, by how recent the place
+is among those that agree as far, and by the probability the contexts give the token.
 """
 
 import heapq
@@ -23,7 +27,22 @@ NONE = -1
 """No token: pads contexts and successors."""
 
 REACH = 8
-"""Tokens of the longest context."""
+"""Tokens of the longest context, and the most that are compared to find a place earlier in the text."""
+
+RANKS = 3
+"""Different successors that are recalled, the most recent first."""
+
+WINDOW = 256
+"""Tokens back in which they are looked for."""
+
+BOUNDS = (0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
+"""Between classes of probability."""
+
+MIDDLES = (0.01, 0.04, 0.1, 0.22, 0.4, 0.6, 0.78, 0.9, 0.97)
+"""A probability of each class."""
+
+RECALL_KEEP = 0.99
+"""Weight of the past in what is counted of recalls."""
 
 
 @dataclass(slots=True)
@@ -36,6 +55,8 @@ class Table:
     """int32 [n, 4, 12]: its successors, -1 for none."""
     weights: np.ndarray
     """float32 [n, 4, 12]: their weights, 0 for none."""
+    recalls: np.ndarray
+    """float64 [8, 3, 9, 2]: hits and trials of recalled tokens, by tokens that agree, rank and class of probability."""
 
     @classmethod
     def empty(cls, buckets: int) -> "Table":
@@ -44,7 +65,19 @@ class Table:
             np.full((buckets, WAYS, 2), -2, np.int32),
             np.full((buckets, WAYS, SUCCESSORS), NONE, np.int32),
             np.zeros((buckets, WAYS, SUCCESSORS), np.float32),
+            first_recalls(),
         )
+
+
+def first_recalls() -> np.ndarray:
+    """What recalls are believed before any was tried, with the weight of two trials."""
+    out = np.empty((REACH, RANKS, len(MIDDLES), 2))
+    for agree in range(REACH):
+        for rank in range(RANKS):
+            gain = 0.3 * (agree + 1) / (REACH if rank == 0 else RANKS * REACH)
+            for kind, middle in enumerate(MIDDLES):
+                out[agree, rank, kind] = 2 * (middle + (1 - middle) * gain), 2
+    return out
 
 
 def mix(first: int, second: int, salt: int = 0x27D4EB2F) -> int:
@@ -174,10 +207,60 @@ def distribution(tables: list[Table], last: tuple[int, ...], least: float = 0.0)
     return found
 
 
+def matches(ids: Sequence[int]) -> tuple[int, list[int]]:
+    """How many last tokens of a text agree with those at the best earlier place, and what followed at such places."""
+    end, agree, found = len(ids) - 1, 0, list[int]()
+    for place in range(end - 1, max(-1, end - 1 - WINDOW), -1):
+        length = 0
+        while length < REACH and length <= place and ids[place - length] == ids[end - length]:
+            length += 1
+        if length > agree:
+            agree, found = length, [ids[place + 1]]
+        elif length and length == agree and len(found) < RANKS and ids[place + 1] not in found:
+            found.append(ids[place + 1])
+    return agree, found
+
+
+def kind_of(probability: float) -> int:
+    """Class of a probability."""
+    return sum(probability >= bound for bound in BOUNDS)
+
+
+def recall(table: Table, ids: Sequence[int], found: dict[int, float]) -> dict[int, float]:
+    """A distribution with the tokens that are recalled given the share of times that such ones were right."""
+    agree, tokens = matches(ids)
+    if not tokens:
+        return found
+    shares = {}
+    for rank, token in enumerate(tokens):
+        hits, trials = table.recalls[agree - 1, rank, kind_of(found.get(token, 0.0))].tolist()
+        shares[token] = hits / trials
+    total, left = 0.0, 1.0
+    for token, share in shares.items():
+        total += share
+        left -= found.get(token, 0.0)
+    if total > 1:
+        shares = {token: share / total for token, share in shares.items()}
+        total = 1.0
+    rest = min(1.0, (1 - total) / left) if left > 1e-9 else 0.0
+    return {token: share * rest for token, share in found.items()} | shares
+
+
+def weigh(tables: list[Table], ids: Sequence[int], start: int) -> None:
+    """Count, in the last table, what recalls would have been right from a place on."""
+    for i in range(max(1, start), len(ids)):
+        found = distribution(tables, last_tokens(ids, i))
+        agree, tokens = matches(ids[:i])
+        for rank, token in enumerate(tokens):
+            counts = tables[-1].recalls[agree - 1, rank, kind_of(found.get(token, 0.0))]
+            counts *= RECALL_KEEP
+            counts += float(token == ids[i]), 1.0
+
+
 def best_first(
-    tables: list[Table], last: tuple[int, ...], budget: int, depth: int, floor: float
+    tables: list[Table], ids: Sequence[int], budget: int, depth: int, floor: float
 ) -> tuple[list[int], list[int], list[float]]:
-    """The draft tree of the `budget` most probable nodes behind eight tokens (-1 for one that is not there).
+    """The draft tree of the `budget` most probable nodes behind a text; recalls are believed as the last table counts.
 
     Gives tokens, parents (-1 for the root's children) and probabilities.
 
@@ -189,23 +272,22 @@ def best_first(
     parents: list[int] = []
     odds: list[float] = []
     count = 0
-    heap: list[tuple[float, int, tuple[int, ...], int, int, int]] = []
+    heap: list[tuple[float, int, list[int], int, int, int]] = []
 
-    def expand(last: tuple[int, ...], parent: int, probability: float, level: int) -> None:
+    def expand(text: list[int], parent: int, probability: float, level: int) -> None:
         nonlocal count
-        for token, share in sorted(
-            distribution(tables, last, floor / probability).items(), key=lambda item: (-item[1], item[0])
-        ):
+        found = recall(tables[-1], text, distribution(tables, last_tokens(text, len(text)), floor / probability))
+        for token, share in sorted(found.items(), key=lambda item: (-item[1], item[0])):
             if probability * share >= floor:
-                heapq.heappush(heap, (-probability * share, count, last, token, parent, level))
+                heapq.heappush(heap, (-probability * share, count, text, token, parent, level))
                 count += 1
 
-    expand(last, -1, 1.0, 1)
+    expand(list(ids), -1, 1.0, 1)
     while heap and len(tokens) < budget:
         negative, _, before, token, parent, level = heapq.heappop(heap)
         tokens.append(token)
         parents.append(parent)
         odds.append(-negative)
         if level < depth:
-            expand((*before[1:], token), len(tokens) - 1, -negative, level + 1)
+            expand([*before, token], len(tokens) - 1, -negative, level + 1)
     return tokens, parents, odds

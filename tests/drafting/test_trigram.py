@@ -94,7 +94,7 @@ def test_a_file_brings_everything_back(tmp_path):
 def damage(path, change):
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, {"format": "mindcold trigram tables 1", "vocab_size": "50", "tables": '["one/plain"]'})
+    save_file(tensors, path, {"format": "mindcold trigram tables 2", "vocab_size": "50", "tables": '["one/plain"]'})
 
 
 @pytest.mark.parametrize(

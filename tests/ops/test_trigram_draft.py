@@ -19,15 +19,20 @@ from mindcold.ops.trigram_draft.reference import (
     distribution,
     find,
     last_tokens,
+    matches,
+    recall,
     update,
+    weigh,
 )
 
-LASTS = tuple(last_tokens(ids, len(ids)) for ids in ([0, 1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4], [1, 2], [3], [], [5] * 9))
+ENDS = ([0, 1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4], [1, 2], [3], [], [5] * 9, [1, 2, 3, 4] * 70 + [1, 2, 0, 3, 1, 2])
 texts = st.lists(st.lists(st.integers(0, 9), min_size=0, max_size=60), min_size=1, max_size=4)
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("keys", "tokens", "weights"))
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("keys", "tokens", "weights", "recalls")
+    )
 
 
 @settings(deadline=None)
@@ -40,8 +45,9 @@ def test_cpp_equals_the_contract(found, buckets, budget, depth):
         run = body()
         for i, ids in enumerate(found):
             run.update((shared, own)[i % 2], ids, min(i, len(ids)), 0.04, 0.1, 1.0 if i % 3 else 0.9)
-        trees[body] = [run.draft(shared, own, last, budget, depth, 1e-3) for last in LASTS]
-        trees[body] += [run.search(shared, own, last[-2:], budget) for last in LASTS]
+            run.weigh(shared, own, ids, min(i, len(ids)))
+        trees[body] = [run.draft(shared, own, [*ids, *end], budget, depth, 1e-3) for end in ENDS for ids in found]
+        trees[body] += [run.search(shared, own, last_tokens(end, len(end))[-2:], budget) for end in ENDS]
     for mine, its in zip(*tables.values(), strict=True):
         assert same(mine, its)
     assert trees[CppTrigram] == trees[PythonTrigram]
@@ -54,7 +60,7 @@ def test_a_tree_is_a_tree(found, budget, depth):
     body = trigram_draft.body()
     for ids in found:
         body.update(table, ids, 0, 0.24, 3.0)
-    tokens, parents, odds = body.draft(table, Table.empty(4), last_tokens([0, 1, 2], 3), budget, depth, 1e-3)
+    tokens, parents, odds = body.draft(table, Table.empty(4), [0, 1, 2], budget, depth, 1e-3)
     assert len(tokens) == len(parents) == len(odds) <= budget
     assert all(-1 <= parent < i for i, parent in enumerate(parents))
     assert len(set(zip(parents, tokens, strict=True))) == len(tokens)  # siblings differ
@@ -66,7 +72,7 @@ def test_a_tree_is_a_tree(found, budget, depth):
     assert max(levels, default=0) <= depth
     # best first is optimal: no smaller budget's tree holds a node that this one lacks
     assert (
-        body.draft(table, Table.empty(4), last_tokens([0, 1, 2], 3), max(1, budget // 2), depth, 1e-3)[0]
+        body.draft(table, Table.empty(4), [0, 1, 2], max(1, budget // 2), depth, 1e-3)[0]
         == tokens[: max(1, budget // 2)]
     )
 
@@ -113,7 +119,7 @@ def test_shares_by_hand():
     found = distribution([table], last_tokens([1, 2], 2))
     # trigrams weigh 1, so 4/5 is theirs; the bigram weighs 1/4 and gets half of the rest
     assert np.isclose(found[7], 0.8 * 0.75) and np.isclose(found[8], 0.8 * 0.25) and np.isclose(found[9], 0.1)
-    assert best_first([table], last_tokens([1, 2], 2), 2, 4, 0.0)[:2] == ([7, 8], [-1, -1])
+    assert best_first([table], [1, 2], 2, 4, 0.0)[:2] == ([7, 8], [-1, -1])
 
 
 def test_weights_grow_in_steps_up_to_the_cap():
@@ -135,7 +141,7 @@ def test_a_million_updates_stay_in_the_same_memory_and_evict_the_least_useful():
         body.update(table, [1, 2, 3] * 30, 0, 0.24, 3.0)  # what comes again and again
     assert all(mine is its for mine, its in zip(arrays, (table.keys, table.tokens, table.weights), strict=True))
     assert table.weights.max() <= 3.0 and table.weights.min() >= 0
-    assert body.draft(table, Table.empty(1), last_tokens([1, 2], 2), 1, 1, 0.0)[0] == [3]
+    assert body.draft(table, Table.empty(1), [1, 2], 1, 1, 0.0)[0] == [3]
 
 
 def test_a_prompt_of_one_token_or_none_is_learned():
@@ -175,7 +181,7 @@ def test_what_is_no_longer_seen_fades():
         bump(table, (1, 2), 3, 0.24, 3.0, 0.9)
     for _ in range(8):
         bump(table, (1, 2), 4, 0.24, 3.0, 0.9)
-    assert best_first([table], last_tokens([1, 2], 2), 1, 1, 0.0)[0] == [4]
+    assert best_first([table], [1, 2], 1, 1, 0.0)[0] == [4]
     assert table.weights.max() < 2.4  # 0.24 / (1 - 0.9)
 
 
@@ -185,8 +191,8 @@ def test_long_contexts_come_first():
         update(table, [1, 2, 8, 9, 30], 0, 0.24, 3.0)
     for _ in range(50):
         update(table, [3, 4, 8, 9, 31], 0, 0.24, 3.0)
-    assert best_first([table], last_tokens([1, 2, 8, 9], 4), 1, 1, 0.0)[0] == [30]
-    assert best_first([table], last_tokens([7, 7, 8, 9], 4), 1, 1, 0.0)[0] == [31]
+    assert best_first([table], [1, 2, 8, 9], 1, 1, 0.0)[0] == [30]
+    assert best_first([table], [7, 7, 8, 9], 1, 1, 0.0)[0] == [31]
     for _ in range(5):
         update(table, [1, 1, 1, 1, 1, 2, 8, 9, 32], 0, 0.24, 3.0)
     assert best_first([table], (1, 1, 1, 1, 1, 2, 8, 9), 1, 1, 0.0)[0] == [32]
@@ -199,3 +205,57 @@ def test_shorter_contexts_are_not_asked_for_what_is_not_left():
     bump(table, (-1, 2), 9, 0.25, 3.0)
     assert set(distribution([table], last_tokens([1, 2], 2), 0.5)) == {7, 9}
     assert set(distribution([table], last_tokens([1, 2], 2), 0.51)) == {7}
+
+
+@given(st.lists(st.integers(0, 3), max_size=40))
+def test_matches_are_the_longest_and_the_most_recent(ids):
+    agree, found = matches(ids)
+    lengths = {}
+    for place in range(len(ids) - 1):
+        length = 0
+        while length < 8 and length <= place and ids[place - length] == ids[len(ids) - 1 - length]:
+            length += 1
+        lengths[place] = length
+    assert agree == max(lengths.values(), default=0)
+    followers = [ids[place + 1] for place in sorted(lengths, reverse=True) if agree and lengths[place] == agree]
+    assert found == list(dict.fromkeys(followers))[:3]
+
+
+def test_matches_look_no_further_than_the_window():
+    assert matches([7, 8, *[1] * 254, 7]) == (1, [8])
+    assert matches([7, 8, *[1] * 255, 7]) == (0, [])
+
+
+def test_a_recall_is_believed_as_often_as_it_was_right():
+    table = Table.empty(4)
+    assert recall(table, [1, 2, 3], {5: 0.4}) == {5: 0.4}  # nothing like it before
+    text = [1, 2, 9, 1, 2]
+    table.recalls[1, 0, 0] = 30, 40  # two tokens agree, the contexts know nothing of the 9
+    found = recall(table, text, {5: 0.4, 6: 0.2})
+    assert found[9] == 0.75 and np.isclose(found[5], 0.1) and np.isclose(found[6], 0.05)
+    table.recalls[1, 0, 3] = 9, 10
+    assert np.isclose(recall(table, text, {9: 0.2, 5: 0.4})[9], 0.9)
+    weigh([Table.empty(4), table], [*text, 9], 5)
+    assert np.allclose(table.recalls[1, 0, 0], (30 * 0.99 + 1, 40 * 0.99 + 1))
+    weigh([Table.empty(4), table], [*text, 4], 5)
+    assert np.allclose(table.recalls[1, 0, 0], ((30 * 0.99 + 1) * 0.99, (40 * 0.99 + 1) * 0.99 + 1))
+
+
+def test_shares_of_recalls_add_up_to_one_at_most():
+    table = Table.empty(4)
+    table.recalls[:] = 8, 10
+    found = recall(table, [1, 2, 9, 1, 2, 8, 1, 2], {5: 0.5, 8: 0.5})
+    assert np.isclose(sum(found.values()), 1.0) and np.isclose(found[8], 0.5) and np.isclose(found[9], 0.5)
+
+
+def test_what_is_copied_is_soon_foreseen():
+    """Random texts said twice: how much of the second time is believed grows until whole paths are drafted."""
+    rng, shared, own = np.random.default_rng(0), Table.empty(16), Table.empty(16)
+    body, odds = trigram_draft.body(), []
+    for _ in range(12):
+        text = rng.integers(10, 2000, 30).tolist() * 2
+        tokens, parents, chances = body.draft(shared, own, text[:35], 6, 8, 1e-5)
+        assert tokens == text[35:41] and parents == [-1, 0, 1, 2, 3, 4]
+        odds.append(chances[-1])
+        body.weigh(shared, own, text, 1)
+    assert odds[0] < 0.05 and odds[-1] > 0.8
