@@ -13,7 +13,7 @@ from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.constraints import ConstraintError, Vocabulary, Watched, as_constraint
 from mindcold.decoding.options import is_token
-from mindcold.decoding.roller import ModelRoller, Roller, TrigramRoller
+from mindcold.decoding.roller import Guesses, ModelRoller, Roller, TrigramRoller
 from mindcold.drafting import DRAFTS, Budget, StepCost, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
@@ -278,7 +278,9 @@ class LLM:
                 request.masked = request.constraint.allowed() is not None
                 request.cumulative = any(item.cumulative for item in constraints)
             if built.ahead:
-                request.make_roller = self._roller(request, options.draft or built.draft)
+                key = self.trigrams.key(BASE if number < 0 else self.adapters[number], "plain")
+                request.guess = Guesses(self.trigrams, key)
+                request.make_roller = self._roller(request, options.draft or built.draft, key)
             elif (options.draft or built.draft) == "trigram":
                 together = min(len(prompts), self.max_batch)
                 cost = self._costs.setdefault((built.streams, built.sampled, together), StepCost())
@@ -289,18 +291,18 @@ class LLM:
             requests.append(request)
         return requests
 
-    def _roller(self, request: decoding.Request, draft: str) -> Callable[[int], Roller] | None:
+    def _roller(self, request: decoding.Request, draft: str, key: str) -> Callable[[int], Roller] | None:
         """What looks ahead for a request: the base, the trigrams, or another model of the same vocabulary."""
         ahead = request.method.ahead
         if ahead is None or not ahead.speculative:
             return None
         if draft in DRAFTS:
-            name = BASE if request.adapter < 0 else self.adapters[request.adapter]
             if draft == "none":
                 raise RequestError("draft: 'cdsl' needs one: base, trigram or a model folder")
-            return lambda size: TrigramRoller(self.trigrams, self.trigrams.key(name, "plain"), request.eos)
+            return lambda size: TrigramRoller(self.trigrams, key, request.eos)
         engine = self.engine if draft == BASE else self._draft_engine(draft)
-        return lambda size: ModelRoller(engine, -1, request.eos, size, ahead.candidates)
+        guesses = Guesses(self.trigrams, key)
+        return lambda size: ModelRoller(engine, -1, request.eos, size, ahead.candidates, guesses)
 
     def _draft_engine(self, name: str) -> Engine:
         """The engine of a draft model, loaded once; RequestError for one of another vocabulary."""

@@ -133,14 +133,16 @@ def report_drafts(args: argparse.Namespace) -> int:
     from mindcold.llm import load
 
     llm = load("tiny-base", "tiny-steps", dtype=args.dtype, backend=args.backend)
+    editor = load("tiny-base", "tiny-edits", dtype=args.dtype, backend=args.backend)
+    tasks, copies = drafts.tasks(args.drafts), drafts.copies(args.drafts)
     found = []
-    for text, prompts, cases in (
-        ("tasks", drafts.tasks(args.drafts), drafts.TASKS),
-        ("copies", drafts.copies(args.drafts), drafts.COPIES),
-        ("random", drafts.tasks(args.drafts), drafts.RANDOM),
+    for text, model, prompts, cases, seeds in (
+        ("tasks", llm, tasks, drafts.TASKS, drafts.taught(drafts.SEEDED)),
+        ("copies", editor, copies, drafts.COPIES, drafts.taught_copies(drafts.SEEDED)),
+        ("random", llm, tasks, drafts.RANDOM, []),
     ):
-        found += drafts.rows(text, drafts.measure(llm, prompts, cases, args.rounds, 80), cases)
-    setting = {"model": "tiny-base", "adapter": "tiny-steps", "dtype": llm.dtype, "prompts": args.drafts}
+        found += drafts.rows(text, drafts.measure(model, prompts, cases, args.rounds, 80, seeds), cases)
+    setting = {"model": "tiny-base", "adapters": "tiny-steps, tiny-edits", "dtype": llm.dtype, "prompts": args.drafts}
     setting |= {"rounds": args.rounds, "seeded with": drafts.SEEDED, "cores": os.cpu_count()}
     result: dict[str, Any] = {"setting": setting, "drafts": found}
     if args.output:

@@ -1,20 +1,19 @@
 """What drafts gain: time per token, passes and acceptance on text that is easy to foresee, hard, and impossible."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from tqdm import tqdm
 
 from mindcold.llm import BASE, LLM
-from mindcold.model_zoo.corpus import problems, stories
+from mindcold.model_zoo.corpus import edits, problems
 
 SEEDED = 3000
-"""Training problems that fill the shared table where a case says so."""
+"""Training texts that fill the shared table where a case says so."""
 
 NOISE = {"method": "sample", "temperature": 1000.0, "eos_token_id": []}
 """Sampling so hot that every token is random: nothing can be foreseen."""
@@ -44,7 +43,9 @@ TASKS = (
 
 COPIES = (
     Case("base greedy", {"method": "greedy", "adapter": BASE}, "base greedy"),
-    Case("base, ADED", {"method": "aded", "adapter": BASE}, "base greedy"),
+    Case("LoRA greedy", {"method": "greedy"}, "LoRA greedy"),
+    Case("ADED", {"method": "aded"}, "LoRA greedy", seeded=True),
+    Case("ADED, untaught", {"method": "aded"}, "LoRA greedy"),
 )
 
 RANDOM = (
@@ -102,24 +103,23 @@ def taught(count: int) -> list[str]:
 
 
 def copies(count: int) -> list[str]:
-    """Sentences and lists to be repeated."""
-
-    def prompts(rng: Random) -> Iterator[str]:
-        while True:
-            text = stories.copy(rng)
-            word = "Copy:" if "Copy:" in text else "Again:"
-            yield text[: text.index(word) + len(word)]
-
-    return list(islice(prompts(Random(1)), count))
+    """Held-out texts to be repeated, changed or shortened."""
+    return [item.prompt for item in islice(edits.held_out(0), count)]
 
 
-def measure(llm: LLM, prompts: list[str], cases: tuple[Case, ...], rounds: int, new_tokens: int) -> dict[str, Run]:
+def taught_copies(count: int) -> list[str]:
+    """Training texts with what becomes of them."""
+    return [item.prompt + item.solution for item in islice(edits.training(0), count)]
+
+
+def measure(
+    llm: LLM, prompts: list[str], cases: tuple[Case, ...], rounds: int, new_tokens: int, seeds: Sequence[str] = ()
+) -> dict[str, Run]:
     """Every case on every prompt in turn, so that whatever the machine does meets all of them alike.
 
-    Each round starts with untaught drafters, or with the training problems where the case says so; the first round
+    Each round starts with untaught drafters, or with the training texts `seeds` where the case says so; the first round
     compiles graphs and does not count. The budgets of all cases learn from all rounds.
     """
-    seeds = taught(SEEDED) if any(case.seeded for case in cases) else []
     runs = {case.name: Run() for case in cases}
     title = cases[-1].name
     with tqdm(total=(rounds + 1) * len(prompts) * len(cases), desc=title, unit="prompt", disable=None) as bar:
@@ -172,7 +172,7 @@ def by_size(llm: LLM, count: int, rounds: int, new_tokens: int) -> dict[str, dic
         for size in SIZES if name == "ADED" else SIZES[:7]:
             own = setting | {"draft": "trigram", "draft_tokens": size}
             cases.append(Case(f"{name} {size}", own, plain, seeded=True))
-    runs = measure(llm, tasks(count), tuple(cases), rounds, new_tokens)
+    runs = measure(llm, tasks(count), tuple(cases), rounds, new_tokens, taught(SEEDED))
     found: dict[str, dict[int, float]] = {}
     for case in cases[3:]:
         name, _, nodes = case.name.rpartition(" ")

@@ -161,21 +161,31 @@ class AheadSearch:
         for i in live:
             self.branches[i].cut(base)
             self.branches[i].follow(self.main)
-        for step in range(self.ahead.length):
-            if not live:
-                break
-            produced = len(request.token_ids) + 1 + step
+        first = True
+        while live and self.ahead.length:
+            work, guesses = [], []
+            produced = len(request.token_ids) + 1
             chosen_here = request.masked or request.waits(produced)
-            work = [(self.branches[i], [futures[i][-1] if futures[i] else candidates[i]], 1) for i in live]
-            found = yield self._ask(work, scores=step == 0 or chosen_here)
-            for head, i in enumerate(live):
-                if step == 0:
+            for i in live:
+                text, room = [candidates[i], *futures[i]], self.ahead.length - len(futures[i]) - 1
+                guessing = request.guess if not chosen_here else None
+                guesses.append(guessing(request.context + text, room) if guessing else [])
+                work.append((self.branches[i], [text[-1], *guesses[-1]], len(guesses[-1]) + 1))
+            found = yield self._ask(work, scores=first or chosen_here)
+            head = 0
+            for i, guess in zip(live, guesses, strict=True):
+                if first:
                     firsts[i] = _of(found, head)
-                token, _ = self._choose(found, head, states[i], produced)
-                futures[i].append(token)
-                states[i].advance(token)
-                self.branches[i].commit(1)
-            live = [i for i in live if futures[i][-1] not in request.eos]
+                for place in range(len(guess) + 1):
+                    token, _ = self._choose(found, head + place, states[i], produced + len(futures[i]))
+                    futures[i].append(token)
+                    states[i].advance(token)
+                    self.branches[i].commit(1)
+                    if token in request.eos or place == len(guess) or token != guess[place]:
+                        break
+                head += len(guess) + 1
+            first = False
+            live = [i for i in live if len(futures[i]) < self.ahead.length and futures[i][-1] not in request.eos]
         for track in self.branches:
             track.cut(base)
         return futures, firsts

@@ -38,6 +38,8 @@ class Request:
     """Whether they forbid tokens."""
     cumulative: bool = False
     """Whether its reward grows as the text grows."""
+    guess: Callable[[list[int], int], list[int]] | None = None
+    """What roll-outs are likely to say, given a text and the room there is."""
     make_roller: Callable[[int], Any] | None = None
     """Makes what looks ahead, for sequences of so many tokens."""
     slots: list[Slot] = field(default_factory=list)

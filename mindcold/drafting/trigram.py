@@ -82,6 +82,10 @@ class TrigramTables:
         self._own[key] = table
         return table
 
+    def likeliest(self, key: str, ids: Sequence[int], length: int, least: float = 0.0) -> list[int]:
+        """The likeliest path behind a text by the tables of this name, as far as it is at least so probable."""
+        return self.body.likeliest(self.shared, self.own(key), ids, length, least)
+
     def seed(self, texts: Iterable[Sequence[int]]) -> None:
         """Fill the shared table anew with what follows what in these texts, given as token ids."""
         counts = Table.empty(self._buckets)

@@ -36,6 +36,10 @@ class PythonTrigram:
         """See reference.best_first."""
         return reference.best_first([shared, own], list(ids), budget, depth, floor)
 
+    def likeliest(self, shared: Table, own: Table, ids: Sequence[int], length: int, least: float) -> list[int]:
+        """See reference.likeliest."""
+        return reference.likeliest([shared, own], list(ids), length, least)
+
     def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:
         """See mcts.mcts; -1 stands for a token that is not there."""
         return mcts.mcts([shared, own], *last, budget)
@@ -68,6 +72,9 @@ class CppTrigram:
         self._update.restype = self._weigh.restype = None
         self._draft.argtypes = [table, table, *ids, number, number, real, *out]
         self._draft.restype = number
+        self._likeliest = library.trigram_likeliest
+        self._likeliest.argtypes = [table, table, *ids, number, real, ctypes.c_void_p]
+        self._likeliest.restype = number
         self._search = library.trigram_search
         self._search.argtypes = [table, table, number, number, number, *out]
         self._search.restype = number
@@ -110,6 +117,12 @@ class CppTrigram:
             *self._out,
         )
         return tokens[:size], parents[:size], odds[:size]
+
+    def likeliest(self, shared: Table, own: Table, ids: Sequence[int], length: int, least: float) -> list[int]:
+        """See reference.likeliest."""
+        known, tokens = as_array(ids), self._out[0]
+        tables = self._of(shared), self._of(own)
+        return tokens[: self._likeliest(*tables, *known.buffer_info(), min(length, LARGEST), least, tokens)]
 
     def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:
         """See mcts.mcts; -1 stands for a token that is not there."""

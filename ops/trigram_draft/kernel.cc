@@ -468,6 +468,31 @@ extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const in
   return size;
 }
 
+// Fills tokens with the likeliest path and returns its length.
+extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, const int32_t* ids, int64_t count,
+                                     int32_t length, double least, int32_t* tokens) {
+  const Table* const tables[2] = {shared, own};
+  const int64_t known = std::min<int64_t>(count, kWindow + kReach);
+  std::vector<int32_t> text(ids + count - known, ids + count);
+  Shares found;
+  double probability = 1;
+  int32_t size = 0;
+  for (; size < length; ++size) {
+    const int64_t end = static_cast<int64_t>(text.size());
+    distribution(tables, last_tokens(text.data(), end), least / probability, &found);
+    recall(*own, text.data(), end, &found);
+    if (found.empty()) break;
+    const Share best = *std::min_element(found.begin(), found.end(), [](const Share& a, const Share& b) {
+      return a.value != b.value ? a.value > b.value : a.token < b.token;
+    });
+    probability *= best.value;
+    if (probability < least || probability <= 0) break;
+    tokens[size] = best.token;
+    text.push_back(best.token);
+  }
+  return size;
+}
+
 // The same by ADED's search.
 extern "C" int32_t trigram_search(const Table* shared, const Table* own, int32_t first, int32_t second, int32_t budget,
                                   int32_t* tokens, int32_t* parents, double* odds) {

@@ -291,3 +291,21 @@ def best_first(
         if level < depth:
             expand([*before, token], len(tokens) - 1, -negative, level + 1)
     return tokens, parents, odds
+
+
+def likeliest(tables: list[Table], ids: Sequence[int], length: int, least: float) -> list[int]:
+    """The likeliest token behind a text, the likeliest behind that, and so on, lowest ids on ties.
+
+    At most `length` tokens, and none at which the path is less probable than `least`.
+    """
+    text, probability = list(ids), 1.0
+    while len(text) - len(ids) < length:
+        found = recall(tables[-1], text, distribution(tables, last_tokens(text, len(text)), least / probability))
+        if not found:
+            break
+        token = min(found, key=lambda item: (-found[item], item))
+        probability *= found[token]
+        if probability < least or probability <= 0:
+            break
+        text.append(token)
+    return text[len(ids) :]

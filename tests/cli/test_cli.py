@@ -69,7 +69,7 @@ def test_bench_measures_drafts_and_lookahead(capsys, tmp_path):
     code, out, _ = run(capsys, "bench", "--drafts", 2, "--rounds", 1, "--json")
     found = {(row["text"], row["method"]): row for row in json.loads(out)["drafts"]}
     assert code == 0 and found["tasks", "ADED"]["tokens per pass"] > 1
-    assert found["copies", "base, ADED"]["x undrafted"] > 0 and ("random", "sampling + trigram") in found
+    assert found["copies", "ADED"]["x undrafted"] > 0 and ("random", "sampling + trigram") in found
     code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json")
     found = {(row["task"], row["method"]): row for row in json.loads(out)["ahead"]}
     assert code == 0 and found["keywords", "CDSL"]["draft passes"] > 0

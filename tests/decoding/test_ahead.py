@@ -6,6 +6,7 @@ import pytest
 import mindcold
 from mindcold.constraints import Forbidden, Regex, TextReward
 from mindcold.decoding import search
+from mindcold.decoding.roller import Guesses
 from mindcold.errors import RequestError
 from tests.folders import write_adapter, write_model
 
@@ -15,6 +16,13 @@ PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ahead")
+    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+
+
+@pytest.fixture(scope="module")
+def shadow(tmp_path_factory):
+    """The same model once more, to ask while the other decodes."""
+    folder = tmp_path_factory.mktemp("shadow")
     return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
 
 
@@ -92,6 +100,53 @@ def test_cdlh_is_the_naive_search(llm, length):
         changed |= out.token_ids != llm.generate(prompt, max_new_tokens=7).token_ids
         assert out.stats["reward"] == pytest.approx(Liked(liked, out.token_ids).value())
     assert changed
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "says"),
+    [
+        ("cdlh", {}, ("greedy", None)),
+        ("cdlh", {"score": "contrastive"}, ("cold", None)),
+        ("cdsl", {"draft": "base"}, ("greedy", "base")),
+        ("cdsl", {"draft": "base", "score": "contrastive", "tau_a": 0.4}, ("greedy", "base")),
+    ],
+)
+def test_guesses_save_passes_and_change_nothing(llm, shadow, monkeypatch, method, options, says):
+    """Guesses that are right, that are wrong, and that are right for two tokens."""
+    options |= {"constraint": Liked(range(0, 64, 3)), "candidates": 4, "reward_weight": 3.0, "max_new_tokens": 7}
+    options |= {"lookahead": 5, "tau_r": 0.6, "eos_token_id": [40]}
+    known = {}
+
+    def right(ids):
+        key = tuple(ids)
+        if key not in known:
+            out = shadow.generate(list(ids), says[0], adapter=says[1], max_new_tokens=4, eos_token_id=[])
+            known[key] = out.token_ids
+        return known[key]
+
+    def spoilt(ids, start):
+        return [token if i < start else (token + 1) % 96 for i, token in enumerate(right(ids))]
+
+    for prompt in PROMPTS:
+        plain, passes = llm.generate(prompt, method, **options), []
+        for start in (4, 2, 0):
+            with monkeypatch.context() as patch:
+                patch.setattr(Guesses, "__call__", lambda _, ids, room, start=start: spoilt(ids, start)[: max(0, room)])
+                out = llm.generate(prompt, method, **options)
+            assert out.token_ids == plain.token_ids and out.stats["reward"] == plain.stats["reward"]
+            passes.append(out.stats["target_passes"] + out.stats["draft_passes"])
+        assert passes[0] < passes[1] < passes[2] == plain.stats["target_passes"] + plain.stats["draft_passes"]
+
+
+def test_guesses_come_from_the_tables(llm):
+    """A base that repeats itself is foreseen once it has been heard."""
+    options = {"constraint": One(()), "draft": "base", "lookahead": 8, "max_new_tokens": 16, "tau_a": 0.0}
+    llm.forget_drafts()
+    plain = llm.generate(PROMPTS[0], "cdsl", **options)
+    llm.seed_drafts([[*PROMPTS[0], *llm.generate(PROMPTS[0], adapter="base", max_new_tokens=30).token_ids]] * 5)
+    out = llm.generate(PROMPTS[0], "cdsl", **options)
+    llm.forget_drafts()
+    assert out.token_ids == plain.token_ids and out.stats["draft_passes"] < plain.stats["draft_passes"]
 
 
 def test_candidates_that_cannot_win_are_left_out(llm, monkeypatch):

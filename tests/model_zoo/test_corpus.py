@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mindcold.constraints import Harmless, Keywords
-from mindcold.model_zoo.corpus import facts, keywords, mixture, problems, replies
+from mindcold.model_zoo.corpus import edits, facts, keywords, mixture, problems, replies
 
 EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = (\d+)\.")
 
@@ -121,3 +121,21 @@ def test_reply_splits_share_no_exchange():
         for split in (replies.training, replies.validation, replies.held_out)
     ]
     assert not splits[0] & splits[1] and not splits[0] & splits[2] and not splits[1] & splits[2]
+
+
+def test_edits_are_mostly_copied_and_splits_share_no_text():
+    splits = [list(islice(split(0), 300)) for split in (edits.training, edits.validation, edits.held_out)]
+    for item in splits[2]:
+        text = item.prompt.removeprefix("Text: ")
+        if item.kind in ("repeat", "list"):
+            assert text == item.solution.strip() + " Copy:"
+        elif item.kind == "summarise":
+            first, _, last = item.solution.strip().partition(". ")
+            assert text.startswith(first) and text.endswith(f"{last} Short:")
+        else:
+            old, new = re.search(r"(\w+) is now (\w+)\. Copy:$", text).groups()
+            assert item.solution.strip().replace(new, old) in text.replace(new, old)
+            assert old in text and old not in item.solution
+    assert {item.kind for item in splits[2]} == set(edits.KINDS)
+    prompts = [{item.prompt.split(" Short:")[0].split(" Copy:")[0] for item in items} for items in splits]
+    assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]

@@ -14,7 +14,7 @@ from mindcold.model.weights import weight_shapes
 from mindcold.tokenizer import Tokenizer
 
 BASE, ADAPTER = "tiny-base", "tiny-steps"
-ALL = (BASE, ADAPTER, "tiny-keywords", "tiny-replies", "tiny-draft")
+ALL = (BASE, ADAPTER, "tiny-keywords", "tiny-replies", "tiny-edits", "tiny-draft")
 LIMIT = 20 * 1024 * 1024
 
 
@@ -55,7 +55,7 @@ def test_base_weights_and_vocabulary_match_the_config():
     assert len(tokenizer.encode("1234", add_special_tokens=False)) >= 4  # digits one by one
 
 
-@pytest.mark.parametrize("name", [ADAPTER, "tiny-keywords", "tiny-replies"])
+@pytest.mark.parametrize("name", [ADAPTER, "tiny-keywords", "tiny-replies", "tiny-edits"])
 def test_adapters_fit_the_base(name):
     config = ModelConfig.from_folder(model_zoo.path(BASE))
     assert Adapter.from_folder(model_zoo.path(name), config).pairs

@@ -19,6 +19,7 @@ from mindcold.ops.trigram_draft.reference import (
     distribution,
     find,
     last_tokens,
+    likeliest,
     matches,
     recall,
     update,
@@ -47,6 +48,7 @@ def test_cpp_equals_the_contract(found, buckets, budget, depth):
             run.update((shared, own)[i % 2], ids, min(i, len(ids)), 0.04, 0.1, 1.0 if i % 3 else 0.9)
             run.weigh(shared, own, ids, min(i, len(ids)))
         trees[body] = [run.draft(shared, own, [*ids, *end], budget, depth, 1e-3) for end in ENDS for ids in found]
+        trees[body] += [run.likeliest(shared, own, [*ids, *end], depth, 0.02) for end in ENDS for ids in found]
         trees[body] += [run.search(shared, own, last_tokens(end, len(end))[-2:], budget) for end in ENDS]
     for mine, its in zip(*tables.values(), strict=True):
         assert same(mine, its)
@@ -258,4 +260,19 @@ def test_what_is_copied_is_soon_foreseen():
         assert tokens == text[35:41] and parents == [-1, 0, 1, 2, 3, 4]
         odds.append(chances[-1])
         body.weigh(shared, own, text, 1)
-    assert odds[0] < 0.05 and odds[-1] > 0.8
+    assert odds[0] < 0.05 and odds[-1] > 0.6
+
+
+def test_the_likeliest_path_is_the_greedy_one():
+    table = Table.empty(64)
+    for _ in range(9):
+        update(table, [1, 2, 3, 4, 5], 0, 0.24, 3.0)
+    update(table, [1, 2, 6], 0, 0.24, 3.0)
+    assert likeliest([table], [1, 2], 3, 0.0) == [3, 4, 5]
+    assert likeliest([table], [1, 2], 2, 0.0) == [3, 4]
+    assert likeliest([table], [1, 2], 3, 0.99) == []
+    tokens, _, odds = best_first([table], [1, 2], 1, 1, 0.0)
+    assert (
+        likeliest([table], [1, 2], 1, 0.5 * odds[0]) == tokens and likeliest([table], [1, 2], 1, odds[0] + 1e-9) == []
+    )
+    assert likeliest([Table.empty(4)], [1, 2], 3, 0.0) == []
