@@ -21,7 +21,8 @@ CASES: dict[str, dict[str, Any]] = {
     "greedy": {"method": "greedy"},
     "CoLD": {"method": "cold"},
     "beam of 4": {"method": "beam", "num_beams": 4},
-    "CDLH": {"method": "cdlh"},
+    "CDLH": {"method": "cdlh", "exhaustive": True},
+    "CDLH, hopeless left out": {"method": "cdlh"},
     "CDSL": {"method": "cdsl", "draft": "tiny-draft"},
     "CDSL, base drafts": {"method": "cdsl", "draft": "base"},
     "CDSL, trigram drafts": {"method": "cdsl", "draft": "trigram"},
@@ -169,7 +170,7 @@ def picture(tables: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
     figure, panels = pyplot.subplots(1, len(tables), figsize=(5 * len(tables), 3.8), dpi=120, layout="constrained")
     for axes, (task, found) in zip(np.atleast_1d(panels), tables.items(), strict=True):
-        for row, marker in zip(found, "osP*D^v<>", strict=False):
+        for row, marker in zip(found, "osP*XD^v<>", strict=False):
             axes.plot(row["ms per text"], row["mean reward"], marker, label=row["method"], markersize=8)
         axes.set(xscale="log", xlabel="milliseconds per text", ylabel="mean reward", title=task)
         axes.set_xlim(10, 1000)

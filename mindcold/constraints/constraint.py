@@ -157,6 +157,11 @@ class Watched:
         for name, state in zip(self._names, self._states, strict=True):
             self._guard(name, state.advance, token)
 
+    def extend(self, tokens: Sequence[int]) -> None:
+        """More tokens for all."""
+        for name, state in zip(self._names, self._states, strict=True):
+            self._guard(name, _advance, state, tokens)
+
     def rollback(self, count: int) -> None:
         """Fewer tokens for all."""
         for name, state in zip(self._names, self._states, strict=True):
@@ -239,6 +244,11 @@ class Watched:
             raise
         except Exception as error:
             raise ConstraintError(f"constraint {name}: {_line(error)}") from error
+
+
+def _advance(state: State, tokens: Sequence[int]) -> None:
+    for token in tokens:
+        state.advance(token)
 
 
 def _line(error: Exception) -> str:

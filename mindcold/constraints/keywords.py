@@ -85,6 +85,8 @@ class Forbidden:
 
 def contains(text: Sequence[str], phrase: Sequence[str]) -> bool:
     """Whether the stems of a phrase follow one another in those of a text."""
+    if len(phrase) == 1:
+        return phrase[0] in text
     size = len(phrase)
     return any(tuple(text[i : i + size]) == tuple(phrase) for i in range(len(text) - size + 1))
 

@@ -129,12 +129,14 @@ class AheadSearch:
     def _candidates(self, scores: Scores) -> tuple[list[int], list[float]]:
         """The k best tokens that may come, lowest ids on ties, and their log-probabilities.
 
-        Those are left out that a reward of 1 would not bring past the best token with a reward of 0.
+        Unless the search is exhaustive, those are left out that a reward of 1 would not bring past the best token with
+        a reward of 0: they are never chosen.
         """
         allowed = self._allowed(scores, self.constraint, len(self.request.token_ids))
         best = choice.top(allowed, max(1, self.ahead.candidates))
         logprobs = choice.log_probabilities(allowed, best)
         count = sum(logprob + self.ahead.weight >= logprobs[0] - 1e-6 for logprob in logprobs)
+        count = len(logprobs) if self.ahead.exhaustive else count
         return best.tolist()[:count], logprobs[:count]
 
     def _best(self, candidates: list[int], logprobs: list[float], futures: list[list[int]]) -> int:
@@ -142,8 +144,7 @@ class AheadSearch:
         states = []
         for token, future in zip(candidates, futures, strict=True):
             states.append(self.constraint.fork())
-            for item in (token, *future):
-                states[-1].advance(item)
+            states[-1].extend([token, *future])
         rewards = Watched.values(states)
         totals = [logprob + self.ahead.weight * reward for logprob, reward in zip(logprobs, rewards, strict=True)]
         return int(np.argmax(totals))
@@ -153,10 +154,11 @@ class AheadSearch:
         request, base = self.request, self.main.length
         futures: list[list[int]] = [[] for _ in candidates]
         firsts: list[Scores | None] = [None] * len(candidates)
-        states: list[Watched] = []
-        for token in candidates:
-            states.append(self.constraint.fork())
-            states[-1].advance(token)
+        states: list[Watched] = [self.constraint] * len(candidates)
+        if request.masked:
+            states = [self.constraint.fork() for _ in candidates]
+            for state, token in zip(states, candidates, strict=True):
+                state.advance(token)
         live = [i for i, token in enumerate(candidates) if token not in request.eos]
         for i in live:
             self.branches[i].cut(base)
@@ -179,7 +181,8 @@ class AheadSearch:
                 for place in range(len(guess) + 1):
                     token, _ = self._choose(found, head + place, states[i], produced + len(futures[i]))
                     futures[i].append(token)
-                    states[i].advance(token)
+                    if request.masked:
+                        states[i].advance(token)
                     self.branches[i].commit(1)
                     if token in request.eos or place == len(guess) or token != guess[place]:
                         break

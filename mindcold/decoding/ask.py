@@ -89,9 +89,9 @@ class Answer:
 
     def scores(self, head: int, mask: np.ndarray | None = None) -> np.ndarray:
         """Scores float32 [vocab], -inf for what a mask bool [vocab] forbids."""
-        scores = _row(self._scored, self._heads[head])
+        scores = self._scored.row(self._heads[head])
         if self._experts and self._contrast:
-            return choice.plausible(scores, _row(self._scored, self._experts[head]), mask, self._contrast.alpha)
+            return choice.plausible(scores, self._scored.row(self._experts[head]), mask, self._contrast.alpha)
         return scores if mask is None else np.where(mask, scores, np.float32(-np.inf))
 
 
@@ -119,8 +119,3 @@ def answer(asks: Sequence[Ask]) -> list[Answer]:
 def most_rows(ask: Ask) -> int:
     """Rows of a step for asks of this kind."""
     return SCORED_ROWS if ask.scores else ROW_BUCKETS[-1]
-
-
-def _row(scored: Scored, head: int) -> np.ndarray:
-    assert scored.scores is not None
-    return scored.scores[head].asnumpy()

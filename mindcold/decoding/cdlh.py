@@ -12,5 +12,5 @@ from mindcold.decoding.options import Options
 def build(options: Options) -> Method:
     """Lookahead with the target; with `score="contrastive"` CoLD's scores take the place of the adapter's own."""
     contrast = Contrast(options.alpha, options.beta) if options.score == "contrastive" else None
-    ahead = Ahead(options.lookahead, options.candidates, options.reward_weight)
+    ahead = Ahead(options.lookahead, options.candidates, options.reward_weight, options.exhaustive)
     return Method("cdlh", contrast, ahead=ahead, search=AheadSearch)

@@ -12,5 +12,13 @@ from mindcold.decoding.options import Options
 def build(options: Options) -> Method:
     """Speculative lookahead; the draft is the base without the adapter unless another is named."""
     contrast = Contrast(options.alpha, options.beta) if options.score == "contrastive" else None
-    ahead = Ahead(options.lookahead, options.candidates, options.reward_weight, True, options.tau_a, options.tau_r)
+    ahead = Ahead(
+        options.lookahead,
+        options.candidates,
+        options.reward_weight,
+        options.exhaustive,
+        speculative=True,
+        tau_a=options.tau_a,
+        tau_r=options.tau_r,
+    )
     return Method("cdsl", contrast, draft="base", ahead=ahead, search=AheadSearch)

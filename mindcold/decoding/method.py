@@ -20,6 +20,8 @@ class Ahead:
     length: int
     candidates: int
     weight: float
+    exhaustive: bool = False
+    """Candidates that cannot win are rolled out too."""
     speculative: bool = False
     """The draft looks ahead and the target verifies it."""
     tau_a: float = 0.0

@@ -57,6 +57,8 @@ class Options:
     """Best tokens they choose from."""
     reward_weight: float = 8.0
     """What a reward of 1 counts beside the natural log-probability of the candidate."""
+    exhaustive: bool = False
+    """Look ahead for those candidates too that cannot win; changes the time alone."""
     tau_a: float = 0.0
     """"cdsl": share of the draft the target has to agree with."""
     tau_r: float = 0.5
@@ -95,6 +97,8 @@ class Options:
         _number(self, "top_p", 0, 1, "in (0, 1]", open_low=True)
         _number(self, "min_p", 0, 1, "in [0, 1]")
         _number(self, "repetition_penalty", 0, math.inf, "> 0", open_low=True)
+        if self.exhaustive not in (True, False):
+            raise RequestError(f"exhaustive: true or false is expected, found {self.exhaustive!r}")
         if self.do_sample not in (None, True, False):
             raise RequestError(f"do_sample: true or false is expected, found {self.do_sample!r}")
         for text in self.stops:

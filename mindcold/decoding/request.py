@@ -166,11 +166,10 @@ class Request:
         options, produced = self.options, len(self.token_ids)
         if not self.needs_scores:
             return int(scored.tokens[head]), float(scored.logprobs[head])
-        assert scored.scores is not None
-        scores = scored.scores[head].asnumpy()
+        scores = scored.row(head)
         mask = self.constraint.allowed() if self.constraint and self.masked else None
         if expert is not None and self.method.contrast:
-            alone = scored.scores[expert].asnumpy()
+            alone = scored.row(expert)
             scores = choice.plausible(scores, alone, mask, self.method.contrast.alpha)
         elif mask is not None:
             scores = np.where(mask, scores, np.float32(-np.inf))

@@ -48,6 +48,13 @@ class Scored:
     seconds: float | None
     """What the step took; None where its graph had to be compiled first."""
 
+    def row(self, head: int) -> np.ndarray:
+        """Scores of one head, float32 [vocab]; read only."""
+        assert self.scores is not None
+        if ms.get_context("device_target") == "CPU":  # where the whole of them is in reach already
+            return self.scores.asnumpy()[head]
+        return self.scores[head].asnumpy()
+
 
 class GraphKind(NamedTuple):
     """What tells the compiled steps apart."""

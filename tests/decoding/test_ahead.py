@@ -164,7 +164,11 @@ def test_candidates_that_cannot_win_are_left_out(llm, monkeypatch):
             options = {"lookahead": 2, "candidates": 5, "reward_weight": weight, "max_new_tokens": 7}
             out = llm.generate(prompt, "cdlh", constraint=Liked(liked), **options)
             assert out.token_ids == naive(llm, prompt, liked, 2, 5, weight, 7)
-    assert {1, 2, 3} <= set(rows)
+            pruned, rows[:] = {*rows}, []
+            again = llm.generate(prompt, "cdlh", constraint=Liked(liked), exhaustive=True, **options)
+            assert again.token_ids == out.token_ids
+            assert {1, 2, 3} & pruned and not {2, 3} & {*rows} - {len(prompt)}
+            rows.clear()
 
 
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
