@@ -166,7 +166,7 @@ def train_replies(args: argparse.Namespace) -> None:
 def train_edits(args: argparse.Namespace) -> None:
     """Train the adapter that repeats, changes and shortens texts."""
     texts = ((item.prompt, item.solution) for item in edits.training(args.seed))
-    train_adapter(args, EDITS, texts, 8, ALL_TARGETS, args.edit_steps, 2e-3, length=112)
+    train_adapter(args, EDITS, texts, 16, ALL_TARGETS, args.edit_steps, 2e-3, length=112)
 
 
 def train_classifier(args: argparse.Namespace) -> None:
@@ -307,7 +307,7 @@ def main() -> int:
     parser.add_argument("--draft-documents", type=int, default=120_000, help="documents of the draft model")
     parser.add_argument("--keyword-steps", type=int, default=700, help="steps of 16 keyword tasks")
     parser.add_argument("--reply-steps", type=int, default=400, help="steps of 16 replies")
-    parser.add_argument("--edit-steps", type=int, default=500, help="steps of 16 texts to edit")
+    parser.add_argument("--edit-steps", type=int, default=3500, help="steps of 16 texts to edit")
     parser.add_argument("--batch", type=int, default=32, help="rows of 96 tokens per base step")
     parser.add_argument("--base-steps", type=int, help="default: one pass over the documents")
     parser.add_argument("--adapter", type=Path, default=ADAPTER, help="folder of the adapter")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 from mindcold.model_zoo.corpus.stories import sentence
-from mindcold.model_zoo.corpus.words import ADJECTIVES, NAMES, PLACES, THINGS, VERBS_PAST
+from mindcold.model_zoo.corpus.words import ADJECTIVES, ANIMALS, FOODS, NAMES, PEOPLE, PLACES, THINGS, VERBS_PAST
 
-KINDS = ("repeat", "edit", "summarise")
+KINDS = ("repeat", "edit", "summarise", "list", "list", "list")
+WORDS = (*NAMES, *THINGS, *ADJECTIVES, *VERBS_PAST, *PLACES, *ANIMALS, *FOODS, *PEOPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,17 @@ class Edit:
 
 
 def edit(rng: Random) -> Edit:
-    """One text of four or five sentences about somebody."""
+    """One text of four or five sentences about somebody, or a list of words."""
     who, other = rng.sample(NAMES, 2)
     lines = [f"{who} {rng.choice(VERBS_PAST)} the {rng.choice(THINGS)} in the {rng.choice(PLACES)}."]
     lines += [sentence(rng) for _ in range(rng.randint(1, 2))]
     lines.append(f"{who} {rng.choice(VERBS_PAST)} the {rng.choice(ADJECTIVES)} {rng.choice(THINGS)}.")
     lines.append(f"{who} was {rng.choice(ADJECTIVES)} and {rng.choice(ADJECTIVES)}.")
     text, kind = " ".join(lines), rng.choice(KINDS)
+    if kind == "list":  # words in no order: nothing but copying helps
+        text = " ".join(rng.choices(WORDS, k=rng.randint(6, 18))) + "."
     asked, solution = {
+        "list": ("Copy:", text),
         "repeat": ("Copy:", text),
         "edit": (f"{who} is now {other}. Copy:", text.replace(who, other)),
         "summarise": ("Short:", f"{lines[0]} {lines[-1]}"),
