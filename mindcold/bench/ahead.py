@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mindcold.constraints import Constraint, Harmless, Keywords
+from mindcold.errors import RequestError
 from mindcold.llm import BASE, LLM
 from mindcold.model_zoo.corpus import keywords, replies
 
@@ -62,6 +63,15 @@ class Run:
         return 1e3 * statistics.mean(statistics.median(times) for times in zip(*self.seconds, strict=True))
 
 
+def chosen(names: list[str]) -> dict[str, dict[str, Any]]:
+    """The cases whose names hold one of these, beside greedy and CDLH; all where none is named."""
+    known = {"greedy", "CDLH"}
+    found = {case for case in CASES if not names or any(name.lower() in case.lower() for name in names)}
+    if not found:
+        raise RequestError(f"--methods: {', '.join(names)} names none of {'; '.join(CASES)}")
+    return {name: case for name, case in CASES.items() if name in found | known}
+
+
 def keyword_items(count: int, validation: bool = False) -> list[Item]:
     """Sentences with given words."""
     source = keywords.validation if validation else keywords.held_out
@@ -98,12 +108,12 @@ def measure(llm: LLM, items: list[Item], cases: dict[str, dict[str, Any]], round
     return runs
 
 
-def measure_together(llm: LLM, items: list[Item], rounds: int, title: str) -> dict[str, float]:
+def measure_together(llm: LLM, items: list[Item], names: list[str], rounds: int, title: str) -> dict[str, float]:
     """Milliseconds per text of all items in one call, so many together as the model takes, median of the rounds."""
-    times: dict[str, list[float]] = {name: [] for name in TOGETHER}
+    times: dict[str, list[float]] = {name: [] for name in TOGETHER if name in names}
     prompts, constraints = [item.prompt for item in items], [item.constraint for item in items]
     for number in tqdm(range(rounds + 1), desc=f"{title}, together", disable=None):
-        for name in TOGETHER:
+        for name in times:
             began = time.perf_counter()
             llm.generate(prompts, max_new_tokens=NEW_TOKENS, constraints=constraints, **CASES[name])
             times[name] += [1e3 * (time.perf_counter() - began) / len(items)] if number else []

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replay", metavar="RATES", help="instead, measure drafts with set hit rates, as in 0.5,0.7,0.9"
     )
+    parser.add_argument(
+        "--methods", default="", help="of --drafts and --ahead, only methods with these names: ADED,CDSL"
+    )
     parser.add_argument("--accuracy", type=int, default=0, metavar="N", help="instead, compare dtypes on N problems")
     parser.add_argument("--rounds", type=int, default=9, help="measured rounds, tasks in turn (default 9)")
     parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
@@ -135,13 +138,17 @@ def report_drafts(args: argparse.Namespace) -> int:
     llm = load("tiny-base", "tiny-steps", dtype=args.dtype, backend=args.backend)
     editor = load("tiny-base", "tiny-edits", dtype=args.dtype, backend=args.backend)
     tasks, copies = drafts.tasks(args.drafts), drafts.copies(args.drafts)
-    found = []
+    found, names = [], [name for name in args.methods.split(",") if name]
     for text, model, prompts, cases, seeds in (
         ("tasks", llm, tasks, drafts.TASKS, drafts.taught(drafts.SEEDED)),
         ("copies", editor, copies, drafts.COPIES, drafts.taught_copies(drafts.SEEDED)),
         ("random", llm, tasks, drafts.RANDOM, []),
     ):
-        found += drafts.rows(text, drafts.measure(model, prompts, cases, args.rounds, 80, seeds), cases)
+        kept = drafts.chosen(cases, names)
+        if kept:
+            found += drafts.rows(text, drafts.measure(model, prompts, kept, args.rounds, 80, seeds), kept)
+    if not found:
+        raise RequestError(f"--methods: {args.methods!r} names none that is measured")
     setting = {"model": "tiny-base", "adapters": "tiny-steps, tiny-edits", "dtype": llm.dtype, "prompts": args.drafts}
     setting |= {"rounds": args.rounds, "seeded with": drafts.SEEDED, "cores": os.cpu_count()}
     result: dict[str, Any] = {"setting": setting, "drafts": found}
@@ -171,6 +178,7 @@ def report_ahead(args: argparse.Namespace) -> int:
     from mindcold.bench.report import table
     from mindcold.llm import load
 
+    cases = ahead.chosen([name for name in args.methods.split(",") if name])
     tables: dict[str, list[dict[str, Any]]] = {}
     result: dict[str, Any] = {"setting": {"model": "tiny-base", "texts": args.ahead, "rounds": args.rounds}}
     result["setting"] |= {"new tokens": ahead.NEW_TOKENS, "cores": os.cpu_count()}
@@ -180,8 +188,8 @@ def report_ahead(args: argparse.Namespace) -> int:
     ):
         llm = load("tiny-base", adapter, dtype=args.dtype, backend=args.backend)
         llm.seed_drafts(ahead.taught(adapter))
-        runs = ahead.measure(llm, items, ahead.CASES, args.rounds, task)
-        tables[task] = ahead.rows(task, runs, ahead.measure_together(llm, items, args.rounds, task))
+        runs = ahead.measure(llm, items, cases, args.rounds, task)
+        tables[task] = ahead.rows(task, runs, ahead.measure_together(llm, items, list(cases), args.rounds, task))
         if args.output and task == "keywords":
             result["grid"] = ahead.grid(llm, items[: max(1, args.ahead // 3)], 1)
     result["ahead"] = [row for found in tables.values() for row in found]

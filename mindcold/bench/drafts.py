@@ -92,6 +92,13 @@ class Run:
         return (new - 1) / stats["tokens_per_second"] if stats["tokens_per_second"] else 0.0
 
 
+def chosen(cases: tuple[Case, ...], names: Sequence[str]) -> tuple[Case, ...]:
+    """The cases whose names hold one of these, and what they are compared with; all where none is named."""
+    kept = [case for case in cases if not names or any(name.lower() in case.name.lower() for name in names)]
+    wanted = {"base greedy", *(case.name for case in kept), *(case.plain for case in kept)}
+    return tuple(case for case in cases if case.name in wanted) if kept else ()
+
+
 def tasks(count: int) -> list[str]:
     """Held-out problems of the shipped model."""
     return [item.prompt for item in problems.held_out(0, count)]

@@ -70,7 +70,9 @@ def test_bench_measures_drafts_and_lookahead(capsys, tmp_path):
     found = {(row["text"], row["method"]): row for row in json.loads(out)["drafts"]}
     assert code == 0 and found["tasks", "ADED"]["tokens per pass"] > 1
     assert found["copies", "ADED"]["x undrafted"] > 0 and ("random", "sampling + trigram") in found
-    code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json")
+    assert run(capsys, "bench", "--drafts", 2, "--methods", "other")[0] == 1
+    assert run(capsys, "bench", "--ahead", 2, "--methods", "other")[0] == 1
+    code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json", "--methods", "CDSL")
     found = {(row["task"], row["method"]): row for row in json.loads(out)["ahead"]}
     assert code == 0 and found["keywords", "CDSL"]["draft passes"] > 0
     assert found["keywords", "CDLH"]["CDLH / this"] == 1.0 and found["harmless", "greedy"]["x greedy"] == 1.0
