@@ -1,7 +1,10 @@
 """The protocol of constraints, what is given as one, and the guard around those that users write."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -224,10 +227,14 @@ class Watched:
         return [self._checked(name, value) for value in self._timed(name, together, states)]
 
     def _timed(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        began = time.perf_counter()
-        value = self._guard(name, call, *arguments)
-        if time.perf_counter() - began > SLOW:
-            raise ConstraintError(f"constraint {name}: one evaluation took more than {SLOW:g} seconds")
+        slow, began = f"constraint {name}: one evaluation took more than {SLOW:g} seconds", time.perf_counter()
+        try:
+            with time_limit(SLOW):
+                value = self._guard(name, call, *arguments)
+        except Overtime:
+            raise ConstraintError(slow) from None
+        if time.perf_counter() - began > SLOW:  # where it could not be stopped
+            raise ConstraintError(slow)
         return value
 
     @staticmethod
@@ -255,6 +262,30 @@ def _line(error: Exception) -> str:
     """An exception in one line."""
     text = str(error).splitlines()
     return f"{type(error).__name__}{': ' + text[0][:200] if text else ''}"
+
+
+class Overtime(BaseException):
+    """Raised inside a call that takes too long; no code that catches Exception keeps it."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Stop Python code that runs longer, by a signal; outside the main thread and on Windows nothing is stopped."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise Overtime
+
+    handler, timer = signal.signal(signal.SIGALRM, stop), signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+        finally:
+            signal.signal(signal.SIGALRM, handler)
 
 
 def as_constraint(given: Any) -> list[Constraint]:

@@ -1,7 +1,9 @@
 """Constraints: what they are worth, that going back is as if never gone, and that the guard names the culprit."""
 
 import json
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -151,6 +153,30 @@ def test_a_constraint_that_raises_or_is_slow_is_named(monkeypatch):
     monkeypatch.setattr(constraint, "SLOW", 0.01)
     with pytest.raises(ConstraintError, match=r"more than 0\.01 seconds"):
         Watched.start([TextReward(lambda text: time.sleep(0.05) or 1.0)], VOCABULARY).value()
+
+
+def endless(text):
+    while True:
+        try:
+            time.sleep(0.001)
+        except Exception:
+            continue
+
+
+def test_an_endless_constraint_is_stopped(monkeypatch):
+    monkeypatch.setattr(constraint, "SLOW", 0.1)
+    before, began = signal.getsignal(signal.SIGALRM), time.perf_counter()
+    with pytest.raises(ConstraintError, match=r"TextReward: one evaluation took more than 0\.1 seconds"):
+        Watched.start([TextReward(endless)], VOCABULARY).value()
+    assert time.perf_counter() - began < 5
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_in_another_thread_slowness_is_found_afterwards(monkeypatch):
+    monkeypatch.setattr(constraint, "SLOW", 0.01)
+    watched = Watched.start([TextReward(lambda text: time.sleep(0.05) or 1.0)], VOCABULARY)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ConstraintError, match="more than"):
+        pool.submit(watched.value).result()
 
 
 def test_constraints_that_leave_nothing():
