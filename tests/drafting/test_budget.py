@@ -68,3 +68,15 @@ def test_the_price_of_a_row_survives_pauses_and_busy_spells():
 def test_before_anything_is_measured_rows_are_cheap():
     base, slope = StepCost().line()
     assert 0 < slope < 0.1 * base
+
+
+def test_no_node_is_chosen_that_was_not_worth_looking_for():
+    """Whatever the others promise: a node below `least` lowers the rate of any draft."""
+    budget, rng = with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.5}), random.Random(0)
+    budget.observed([0.5, 0.5], 1)
+    for known, streams in ((1, 1), (2, 2), (8, 1)):
+        least = budget.least(known, streams)
+        assert 0 < least < 1
+        for _ in range(200):
+            odds = sorted((rng.random() ** 3 for _ in range(12)), reverse=True)
+            assert all(odd >= least for odd in odds[: budget.choose(odds, known, streams, 15)])

@@ -110,6 +110,12 @@ def damage(path, change):
             lambda path: damage(path, lambda t: t["0.weights"].__setitem__(0, np.nan)),
             "tokens or weights that cannot be",
         ),
+        (lambda path: damage(path, lambda t: t["1.recalls"].__setitem__((0, 0, 0, 0), 9)), "that cannot be"),
+        (lambda path: damage(path, lambda t: t["1.recalls"].__setitem__((0, 0, 0), 0)), "that cannot be"),
+        (
+            lambda path: damage(path, lambda t: t.update({"0.recalls": t["0.recalls"][:3].copy()})),
+            "wrong type or shape",
+        ),
     ],
 )
 def test_damaged_files_are_refused_and_change_nothing(tmp_path, change, message):
