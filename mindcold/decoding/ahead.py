@@ -225,7 +225,7 @@ class AheadSearch:
         return found
 
     def _ask(self, work: Sequence[tuple[Track, Sequence[int], int]], scores: bool = True) -> Ask:
-        return Ask(self.engine, work, self.request.method.contrast, scores, self.request.masked)
+        return Ask(self.engine, work, self.request.method.contrast, scores, masked=self.request.masked)
 
 
 def _of(found: Answer, head: int) -> Scores:

@@ -59,6 +59,8 @@ class Ask:
     contrast: Contrast | None = None
     scores: bool = True
     """Whether scores of the whole vocabulary are wanted, beside the best token."""
+    drafting: bool = False
+    """Whether it is for a draft, and no pass of the target."""
     masked: bool = False
     """Whether tokens will be forbidden, which moves the plausibility cut of a contrast; the best token is void."""
 

@@ -150,7 +150,7 @@ class BeamSearch:
         return self._worth(best, max(1, len(beams[0].tokens))) < self.ended[-1][0]
 
     def _ask(self, work: list[tuple[Track, list[int], int]], scores: bool = True) -> Ask:
-        return Ask(self.engine, work, self.request.method.contrast, scores, self.request.masked)
+        return Ask(self.engine, work, self.request.method.contrast, scores, masked=self.request.masked)
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:

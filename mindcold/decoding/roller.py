@@ -111,7 +111,7 @@ class ModelRoller:
     def _step(self, work: Sequence[tuple[Track, list[int], list[int]]]) -> Generator[Ask, Answer, list[list[int]]]:
         """One step with tokens and guesses for some tracks; what the model says behind each."""
         fed = [(track, tokens + guess, len(guess) + 1) for track, tokens, guess in work]
-        found = yield Ask(self._engine, fed, scores=False)
+        found = yield Ask(self._engine, fed, scores=False, drafting=True)
         self.passes += 1
         said, head = [], 0
         for track, tokens, guess in work:

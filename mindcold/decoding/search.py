@@ -65,7 +65,7 @@ def decode_searches(engine: Engine, requests: list[Request], max_batch: int) -> 
             for together in _grouped(active):
                 answers = answer([running.ask for running in together if running.ask])
                 for running, found in zip(together, answers, strict=True):
-                    if running.ask and running.ask.engine is engine:
+                    if running.ask and not running.ask.drafting:
                         running.request.target_passes += 1
                     yield from _go_on(running, found)
             active = _living(active)
