@@ -17,6 +17,7 @@ from mindcold.decoding.roller import Roller
 from mindcold.decoding.search import Picked, Steps
 from mindcold.engine import Engine
 from mindcold.engine.engine import ROW_BUCKETS
+from mindcold.errors import RequestError
 
 Scores = Callable[[np.ndarray | None], np.ndarray]
 """Gives the scores of one place, float32 [vocab], under a mask bool [vocab] or None."""
@@ -34,7 +35,13 @@ class AheadSearch:
         size = request.size + self.ahead.length + 2
         engine.reserve(engine.used_cells + size * (count + 1) * len(adapters))
         self.main, *self.branches = (Track(engine, adapters, size) for _ in range(count + 1))
-        self.roller: Roller | None = request.make_roller(size) if request.make_roller else None
+        self.roller: Roller | None = None
+        if request.make_roller:
+            try:
+                self.roller = request.make_roller(size)
+            except RequestError:
+                self.close()
+                raise
         self.pending = list(request.prompt)
         self.known: list[int] = []
         """What has been looked up already behind the last token: the next draft."""

@@ -10,6 +10,7 @@ from mindcold.constraints import ConstraintError
 from mindcold.decoding.ask import Answer, Ask, answer, most_rows
 from mindcold.decoding.request import Decided, Request
 from mindcold.engine import Engine
+from mindcold.errors import RequestError
 
 
 class Picked(NamedTuple):
@@ -58,7 +59,13 @@ def decode_searches(engine: Engine, requests: list[Request], max_batch: int) -> 
                 request = waiting.popleft()
                 request.started = time.perf_counter()
                 assert request.method.search is not None
-                search = request.method.search(engine, request)
+                try:
+                    search = request.method.search(engine, request)
+                except RequestError:  # no memory for another one beside those that run
+                    if not active:
+                        raise
+                    waiting.appendleft(request)
+                    break
                 active.append(Running(request, search, search.steps()))
                 yield from _go_on(active[-1], None)
             active = _living(active)

@@ -1,5 +1,7 @@
 """CDLH and CDSL: against a naive search, at their limits, and what becomes of constraints that fail."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -356,6 +358,29 @@ def test_a_batch_gives_what_one_by_one_gives(llm, method, score):
     assert [out.token_ids for out in together] == [out.token_ids for out in alone]
     assert [out.stats["target_passes"] for out in together] == [out.stats["target_passes"] for out in alone]
     assert steps[1] < 0.7 * steps[0]
+    assert llm.engine.used_cells == 0
+
+
+@pytest.mark.parametrize("method", ["cdlh", "cdsl", "beam"])
+def test_searches_wait_where_memory_does_not_suffice_for_all(llm, monkeypatch, method):
+    options = {"constraint": Liked(range(0, 64, 3)), "lookahead": 3, "candidates": 4, "max_new_tokens": 6}
+    alone = [llm.generate(prompt, method, **options).token_ids for prompt in PROMPTS]
+    reserve, refused = llm.engine.reserve, []
+
+    def limited(cells):
+        if llm.engine.used_cells and cells > 180:
+            refused.append(cells)
+            raise RequestError("KV cache: no memory")
+        reserve(cells)
+
+    monkeypatch.setattr(llm.engine, "reserve", limited)
+    assert [out.token_ids for out in llm.generate(PROMPTS, method, **options)] == alone
+    assert bool(refused) == (method != "beam") and llm.engine.used_cells == 0
+    monkeypatch.setattr(
+        llm.engine, "reserve", lambda cells: limited(10**9) if llm.engine.used_cells else reserve(cells)
+    )
+    with pytest.raises(RequestError, match="no memory") if method == "cdsl" else nullcontext():
+        assert [out.token_ids for out in llm.generate(PROMPTS, method, **options)] == alone
     assert llm.engine.used_cells == 0
 
 
