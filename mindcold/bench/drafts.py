@@ -127,6 +127,8 @@ def measure(
     Each round starts with untaught drafters, or with the training texts `seeds` where the case says so; the first round
     compiles graphs and does not count. The budgets of all cases learn from all rounds.
     """
+    llm.seed_drafts(seeds)
+    shared = llm.trigrams.shared
     runs = {case.name: Run() for case in cases}
     title = cases[-1].name
     with tqdm(total=(rounds + 1) * len(prompts) * len(cases), desc=title, unit="prompt", disable=None) as bar:
@@ -135,7 +137,7 @@ def measure(
             for case in cases:
                 llm.forget_drafts()
                 if case.seeded:
-                    llm.seed_drafts(seeds)
+                    llm.trigrams.shared = shared
                 tables[case.name] = llm.trigrams
             seconds: dict[str, list[float]] = {case.name: [] for case in cases}
             for i, prompt in enumerate(prompts):

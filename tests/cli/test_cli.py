@@ -72,9 +72,9 @@ def test_bench_measures_drafts_and_lookahead(capsys, tmp_path):
     assert found["copies", "ADED"]["x undrafted"] > 0 and ("random", "sampling + trigram") in found
     assert run(capsys, "bench", "--drafts", 2, "--methods", "other")[0] == 1
     assert run(capsys, "bench", "--ahead", 2, "--methods", "other")[0] == 1
-    code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json", "--methods", "CDSL")
+    code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json", "--methods", "CoLD + CDSL")
     found = {(row["task"], row["method"]): row for row in json.loads(out)["ahead"]}
-    assert code == 0 and found["keywords", "CDSL"]["draft passes"] > 0
+    assert code == 0 and found["keywords", "CoLD + CDSL"]["draft passes"] > 0
     assert found["keywords", "CDLH"]["CDLH / this"] == 1.0 and found["harmless", "greedy"]["x greedy"] == 1.0
 
 
