@@ -15,6 +15,7 @@ from mindcold.constraints import ConstraintError, Vocabulary, Watched, as_constr
 from mindcold.decoding.options import is_token
 from mindcold.decoding.roller import Guesses, ModelRoller, Roller, TrigramRoller
 from mindcold.drafting import DRAFTS, Budget, StepCost, TrigramDrafter, TrigramTables
+from mindcold.drafting.trigram import MEMORY
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.engine import ROW_BUCKETS, row_bucket
 from mindcold.errors import AdapterError, RequestError
@@ -46,19 +47,23 @@ def load(
     dtype: str = "auto",
     backend: str = "auto",
     max_batch: int = 8,
+    draft_memory: float = MEMORY,
 ) -> "LLM":
     """Load a HuggingFace model folder (or a model of the zoo) and, if given, a PEFT adapter folder for it.
 
     `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16
     for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
     `backend` picks the body of the operators ("auto", "aot", "builtin"), `max_batch` how many prompts of one call run
-    together. Raises ModelError, AdapterError, TokenizerError or RequestError in one line naming the file and the field.
+    together, `draft_memory` the megabytes of each table of trigrams. Raises ModelError, AdapterError, TokenizerError or
+    RequestError in one line naming the file and the field.
     """
     if dtype not in ("auto", *DTYPES):
         raise RequestError(f"dtype: {dtype!r} is not one of auto, {', '.join(DTYPES)}")
     if not isinstance(max_batch, int) or not 1 <= max_batch <= ROW_BUCKETS[-1] // 2:
         raise RequestError(f"max_batch: an integer from 1 to {ROW_BUCKETS[-1] // 2} is expected, found {max_batch!r}")
-    llm = LLM(find_folder(model), dtype, backend, max_batch)
+    if isinstance(draft_memory, bool) or not isinstance(draft_memory, (int, float)) or not 0.001 <= draft_memory <= 1e5:
+        raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {draft_memory!r}")
+    llm = LLM(find_folder(model), dtype, backend, max_batch, draft_memory)
     if adapter is not None:
         llm.add_adapter("default", adapter)
     return llm
@@ -73,7 +78,7 @@ def find_folder(name: str | Path) -> Path:
 class LLM:
     """A model ready to decode; made by `load`."""
 
-    def __init__(self, folder: Path, dtype: str, backend: str, max_batch: int):
+    def __init__(self, folder: Path, dtype: str, backend: str, max_batch: int, draft_memory: float = MEMORY):
         self.folder, self.max_batch = folder, max_batch
         self.config = ModelConfig.from_folder(folder)
         self.tokenizer = Tokenizer(folder) if Tokenizer.exists(folder) else None
@@ -81,9 +86,10 @@ class LLM:
         if dtype == "auto":
             dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
         self.dtype = dtype
-        self.trigrams = TrigramTables(self.config.vocab_size, backend=backend)
+        self._backend, self._draft_memory = backend, draft_memory
+        self.trigrams: TrigramTables
         """What the trigram drafter has learned, of all adapters."""
-        self._backend = backend
+        self.forget_drafts()
         self._drafts: dict[str, Engine] = {}
         self._costs: dict[object, StepCost] = {}
         self._budgets: dict[object, Budget] = {}
@@ -91,7 +97,7 @@ class LLM:
 
     def forget_drafts(self) -> None:
         """Let drafters start anew, as after loading."""
-        self.trigrams = TrigramTables(self.config.vocab_size)
+        self.trigrams = TrigramTables(self.config.vocab_size, backend=self._backend, memory=self._draft_memory)
 
     @property
     def adapters(self) -> list[str]:

@@ -151,6 +151,15 @@ def test_a_model_without_tokenizer_takes_token_ids_alone(tmp_path):
             llm.add_adapter(name, tmp_path / "adapter")
 
 
+def test_tables_keep_to_the_memory_they_are_given(tmp_path):
+    llm = mindcold.load(write_model(tmp_path / "m"), draft_memory=0.1)
+    for _ in range(2):
+        llm.generate([[5, 9, 33], [7, 8]], "aded", max_new_tokens=30)
+        assert 0.15e6 < llm.trigrams.nbytes < 0.22e6  # the shared one and the base's own
+        llm.forget_drafts()
+        assert 0.08e6 < llm.trigrams.nbytes < 0.11e6
+
+
 def test_loading_refuses_what_it_does_not_know(tmp_path):
     with pytest.raises(MindcoldError, match="neither a folder nor one of the shipped models: tiny-base, tiny-draft, "):
         mindcold.load("no-such-model")
@@ -158,6 +167,9 @@ def test_loading_refuses_what_it_does_not_know(tmp_path):
         mindcold.load("tiny-base", dtype="float64")
     with pytest.raises(RequestError, match="max_batch"):
         mindcold.load("tiny-base", max_batch=0)
+    for memory in (0, float("nan"), "much", True):
+        with pytest.raises(RequestError, match="draft_memory"):
+            mindcold.load("tiny-base", draft_memory=memory)
     with pytest.raises(MindcoldError, match="backend: 'cuda'"):
         mindcold.load(write_model(tmp_path / "m"), backend="cuda").generate([1])
 

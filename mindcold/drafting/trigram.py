@@ -13,10 +13,13 @@ from safetensors.numpy import save_file
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.ops import trigram_draft
-from mindcold.ops.trigram_draft.reference import Table, last_tokens, normalise
+from mindcold.ops.trigram_draft.reference import SUCCESSORS, WAYS, Table, last_tokens, normalise
 
-BUCKETS = 1 << 16
-"""Buckets of a table: 27 MB, 262,144 contexts."""
+MEMORY = 27
+"""Megabytes of a table: 260,000 contexts."""
+
+BUCKET_BYTES = WAYS * (8 + 8 * SUCCESSORS)
+"""Memory of a bucket: keys, successors and weights of its entries."""
 
 CAP = 3.0
 """The most a weight can reach (ADED), and what the weights of a context of the shared table add up to."""
@@ -57,11 +60,19 @@ FORMAT = "mindcold trigram tables 2"
 class TrigramTables:
     """The tables of a loaded model: one shared, filled from text, and one per adapter, filled as decoding goes.
 
-    CoLD's output differs from the base's, so what is learned is kept apart by adapter and method. Memory is set by the
-    number of buckets and of tables, at most `limit` beside the shared one; the table used longest ago goes first.
+    CoLD's output differs from the base's, so what is learned is kept apart by adapter and method. Each table takes
+    `memory` megabytes; there are at most `limit` beside the shared one, and the table used longest ago goes first.
     """
 
-    def __init__(self, vocab_size: int, buckets: int = BUCKETS, limit: int = 8, backend: str = "auto"):
+    def __init__(
+        self,
+        vocab_size: int,
+        buckets: int | None = None,
+        limit: int = 8,
+        backend: str = "auto",
+        memory: float = MEMORY,
+    ):
+        buckets = buckets or max(1, int(memory * 1e6) // BUCKET_BYTES)
         self.vocab_size, self._buckets, self._limit = vocab_size, buckets, limit
         self.shared = Table.empty(buckets)
         self.body = trigram_draft.body(backend)
