@@ -64,6 +64,14 @@ def test_beam_is_the_naive_search(llm, beams, penalty):
     assert changed and (stopped or penalty == 2.0)  # which rewards length
 
 
+def test_ends_count_among_the_best_beams_only(llm):
+    """Prompts whose ends of text rank behind the beams: kept they would win, since they are short."""
+    for prompt, eos in (([58, 47, 26, 29], [9, 4]), ([13], [61, 48]), ([29], [39, 38, 5])):
+        options = {"num_beams": 2, "length_penalty": 0.0, "max_new_tokens": 8, "eos_token_id": eos}
+        out = llm.generate(prompt, "beam", **options)
+        assert out.token_ids == naive(llm, prompt, 2, 0.0, eos, 8) and len(out.token_ids) == 8
+
+
 def test_beam_by_contrastive_scores(llm):
     for prompt in PROMPTS:
         out = llm.generate(
