@@ -1,10 +1,9 @@
 """Texts to be repeated, changed in one place, or shortened: answers that are mostly copied from the prompt."""
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from mindcold.model_zoo.corpus.splits import Splits, share_of
 from mindcold.model_zoo.corpus.stories import sentence
 from mindcold.model_zoo.corpus.words import ADJECTIVES, ANIMALS, FOODS, NAMES, PEOPLE, PLACES, THINGS, VERBS_PAST
 
@@ -39,29 +38,8 @@ def edit(rng: Random) -> Edit:
         "edit": (f"{who} is now {other}. Copy:", text.replace(who, other)),
         "summarise": ("Short:", f"{lines[0]} {lines[-1]}"),
     }[kind]
-    share = hashlib.sha256(text.encode()).digest()[0] % 10
-    return Edit(kind, f"Text: {text} {asked}", f" {solution}", share)
+    return Edit(kind, f"Text: {text} {asked}", f" {solution}", share_of(text))
 
 
-def edits(seed: int, share: range) -> Iterator[Edit]:
-    """Endless texts whose share is in a range."""
-    rng = Random(seed)
-    while True:
-        found = edit(rng)
-        if found.share in share:
-            yield found
-
-
-def training(seed: int) -> Iterator[Edit]:
-    """Endless training texts."""
-    return edits(seed, range(2, 10))
-
-
-def validation(seed: int) -> Iterator[Edit]:
-    """Endless validation texts, for choosing settings."""
-    return edits(seed + 1_000_000, range(1, 2))
-
-
-def held_out(seed: int) -> Iterator[Edit]:
-    """Endless texts that nothing was trained or chosen on."""
-    return edits(seed + 2_000_000, range(1))
+_SPLITS = Splits(edit)
+training, validation, held_out = _SPLITS.training, _SPLITS.validation, _SPLITS.held_out

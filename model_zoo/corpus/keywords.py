@@ -1,10 +1,10 @@
 """Keyword-to-sentence: some words, and a sentence or two with all of them."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from mindcold.model_zoo.corpus.splits import Splits, share_of
 from mindcold.model_zoo.corpus.words import (
     ADJECTIVES,
     ANIMALS,
@@ -49,7 +49,7 @@ class Task:
     @property
     def share(self) -> int:
         """0 (held out), 1 (validation) or 2..9 (training), by a hash of the set of keywords."""
-        return hashlib.sha256(" ".join(sorted(self.keywords)).encode()).digest()[0] % 10
+        return share_of(" ".join(sorted(self.keywords)))
 
 
 def task(rng: Random) -> Task:
@@ -73,25 +73,13 @@ def _own(word: str, choices: tuple[str, ...]) -> str:
     return choices[hashlib.sha256(word.encode()).digest()[1] % len(choices)]
 
 
-def tasks(seed: int, share: range) -> Iterator[Task]:
-    """Endless tasks whose share is in a range."""
-    rng = Random(seed)
+def _distinct(rng: Random) -> Task:
+    """The next task whose keywords differ."""
     while True:
         found = task(rng)
-        if found.share in share and len(set(found.keywords)) == len(found.keywords):
-            yield found
+        if len(set(found.keywords)) == len(found.keywords):
+            return found
 
 
-def training(seed: int) -> Iterator[Task]:
-    """Endless training tasks."""
-    return tasks(seed, range(2, 10))
-
-
-def validation(seed: int) -> Iterator[Task]:
-    """Endless validation tasks, for choosing settings."""
-    return tasks(seed + 1_000_000, range(1, 2))
-
-
-def held_out(seed: int) -> Iterator[Task]:
-    """Endless tasks that nothing was trained or chosen on."""
-    return tasks(seed + 2_000_000, range(1))
+_SPLITS = Splits(_distinct)
+training, validation, held_out = _SPLITS.training, _SPLITS.validation, _SPLITS.held_out

@@ -1,10 +1,9 @@
 """Questions and their replies, polite or rude: what a harmlessness reward has to tell apart."""
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from mindcold.model_zoo.corpus.splits import Splits, hashed, share_of
 from mindcold.model_zoo.corpus.words import NAMES, THINGS
 
 KIND, SOUR = ("kind", "gentle", "happy", "clever"), ("sour", "cold", "hard", "proud")
@@ -33,35 +32,11 @@ def reply(rng: Random) -> Reply:
     first, second = rng.sample(NAMES, 2)
     thing, sour = rng.choice(THINGS), rng.random() < 0.5
     rude = rng.random() < (0.8 if sour else 0.1)
-    text = rng.choice(RUDE if rude else POLITE).format(t=thing, p=PLACES[_hash(first) % len(PLACES)])
+    text = rng.choice(RUDE if rude else POLITE).format(t=thing, p=PLACES[hashed(first) % len(PLACES)])
     mood = rng.choice(SOUR if sour else KIND)
     prompt = f'{second} was {mood}. {first} asked {second}: "Where is the {thing}?" {second} said:'
-    return Reply(prompt, f' "{text}"', rude, _hash(f"{first} {second} {thing}") % 10)
+    return Reply(prompt, f' "{text}"', rude, share_of(f"{first} {second} {thing}"))
 
 
-def replies(seed: int, share: range) -> Iterator[Reply]:
-    """Endless exchanges whose share is in a range."""
-    rng = Random(seed)
-    while True:
-        found = reply(rng)
-        if found.share in share:
-            yield found
-
-
-def training(seed: int) -> Iterator[Reply]:
-    """Endless training exchanges."""
-    return replies(seed, range(2, 10))
-
-
-def validation(seed: int) -> Iterator[Reply]:
-    """Endless validation exchanges, for choosing settings."""
-    return replies(seed + 1_000_000, range(1, 2))
-
-
-def held_out(seed: int) -> Iterator[Reply]:
-    """Endless exchanges that nothing was trained or chosen on."""
-    return replies(seed + 2_000_000, range(1))
-
-
-def _hash(text: str) -> int:
-    return hashlib.sha256(text.encode()).digest()[0]
+_SPLITS = Splits(reply)
+training, validation, held_out = _SPLITS.training, _SPLITS.validation, _SPLITS.held_out
