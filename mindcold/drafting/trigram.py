@@ -1,7 +1,6 @@
 """ADED's drafter: an adaptive trigram table and a tree search over it (arXiv 2407.12021)."""
 
 import json
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from safetensors.numpy import save_file
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.ops import trigram_draft
-from mindcold.ops.trigram_draft.reference import SUCCESSORS, WAYS, Table, last_tokens, normalise
+from mindcold.ops.trigram_draft.bodies import as_array
+from mindcold.ops.trigram_draft.reference import REACH, SUCCESSORS, WAYS, WINDOW, Table, last_tokens, normalise
 
 MEMORY = 27
 """Megabytes of a table: 260,000 contexts."""
@@ -196,30 +196,21 @@ class TrigramDrafter:
     def __init__(self, tables: TrigramTables, key: str, search: str = "best_first", adaptation: str = "decay"):
         self._tables, self._own = tables, tables.own(key)
         self._search, self._rule = search, ADAPTATIONS[adaptation]
-        self._ids = array("i")
 
     def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
         """At most `budget` nodes behind the text, the most probable ones the search finds."""
         tables = self._tables
         if self._search == "mcts":
             return Draft(*tables.body.search(tables.shared, self._own, last_tokens(ids, len(ids))[-2:], budget))
-        known = self._kept(ids)
-        return Draft(*tables.body.draft(tables.shared, self._own, known, budget, DEPTH, max(least, FLOOR)))
+        recent = ids[-(WINDOW + REACH) :]
+        return Draft(*tables.body.draft(tables.shared, self._own, recent, budget, DEPTH, max(least, FLOOR)))
 
     def observe(self, ids: Sequence[int], new: int) -> None:
         """Count the new tokens in."""
-        rule, known, body = self._rule, self._kept(ids), self._tables.body
-        start = len(known) - new
+        rule, body, recent = self._rule, self._tables.body, as_array(ids[-(new + WINDOW + REACH) :])
+        start = len(recent) - new
         if self._search != "mcts":
-            body.weigh(self._tables.shared, self._own, known, start)
+            body.weigh(self._tables.shared, self._own, recent, start)
         if rule.window:
-            known, start = known[-rule.window :], 2
-        body.update(self._own, known, start, rule.step, CAP, rule.keep)
-
-    def _kept(self, ids: Sequence[int]) -> "array[int]":
-        """The text as an array, which grows as the text does."""
-        known = self._ids
-        if len(known) > len(ids) or (known and known[-1] != ids[len(known) - 1]):
-            known = self._ids = array("i")
-        known.extend(ids[len(known) :])
-        return known
+            recent, start = recent[-rule.window :], 2
+        body.update(self._own, recent, start, rule.step, CAP, rule.keep)
