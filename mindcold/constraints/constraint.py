@@ -89,7 +89,7 @@ class TextState:
     ):
         """`judge` gives the value of a text, `explain` says what is missing in it."""
         self._tokenizer, self._judge, self._tokens, self._explain = tokenizer, judge, list(tokens), explain
-        self._known: tuple[int, float] | None = None
+        self._known: float | None = None
 
     def advance(self, token: int) -> None:
         self._tokens.append(token)
@@ -104,9 +104,9 @@ class TextState:
         return type(self)(self._tokenizer, self._judge, self._tokens, self._explain)
 
     def value(self) -> float:
-        if self._known is None or self._known[0] != len(self._tokens):
-            self._known = len(self._tokens), self._judge(self._tokenizer.decode(self._tokens))
-        return self._known[1]
+        if self._known is None:
+            self._known = self._judge(self._tokenizer.decode(self._tokens))
+        return self._known
 
     def allowed(self) -> np.ndarray | None:
         return None

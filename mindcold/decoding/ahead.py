@@ -109,8 +109,7 @@ class AheadSearch:
         accepted = matched / len(draft) if draft else 1.0
         request.drafted += len(draft)
         if accepted >= ahead.tau_a and state.value() >= self._threshold() - 1e-9:
-            for slot in self.main.slots:
-                slot.length += min(matched, len(chosen) - 1)
+            self.main.commit(min(matched, len(chosen) - 1))
             self.pending = [chosen[-1].token]
             request.count_accepted(matched)
             return chosen

@@ -94,7 +94,7 @@ class Answer:
         scores = self._scored.row(self._heads[head])
         if self._experts and self._contrast:
             return choice.plausible(scores, self._scored.row(self._experts[head]), mask, self._contrast.alpha)
-        return scores if mask is None else np.where(mask, scores, np.float32(-np.inf))
+        return choice.under_mask(scores, mask)
 
 
 def answer(asks: Sequence[Ask]) -> list[Answer]:

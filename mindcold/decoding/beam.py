@@ -88,7 +88,7 @@ class BeamSearch:
             scores = found.scores(i, mask)
             if request.waits(produced):
                 scores = choice.forbid(scores, request.eos)
-            totals.append(_log_softmax(scores) if np.isfinite(scores).any() else np.full(scores.shape, -np.inf))
+            totals.append(choice.log_softmax(scores) if np.isfinite(scores).any() else np.full(scores.shape, -np.inf))
         sums = np.stack([beam.total + logprobs for beam, logprobs in zip(beams, totals, strict=True)])
         best = choice.top(sums.reshape(-1), self.count * (1 + max(1, len(request.eos))))
         if not len(best):
@@ -151,9 +151,3 @@ class BeamSearch:
 
     def _ask(self, work: list[tuple[Track, list[int], int]], scores: bool = True) -> Ask:
         return Ask(self.engine, work, self.request.method.contrast, scores, masked=self.request.masked)
-
-
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
-    wide = scores.astype(np.float64)
-    best = wide.max()
-    return wide - best - np.log(np.exp(wide - best).sum())

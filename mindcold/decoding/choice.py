@@ -24,13 +24,18 @@ def forbid(scores: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     return out
 
 
+def under_mask(scores: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Scores with what a mask bool [vocab] forbids at -inf; None forbids nothing."""
+    return scores if mask is None else np.where(mask, scores, np.float32(-np.inf))
+
+
 def plausible(scores: np.ndarray, expert: np.ndarray, mask: np.ndarray | None, alpha: float) -> np.ndarray:
     """CoLD's scores under a mask bool [vocab]: `scores` of all tokens, cut by the expert's logits among those allowed.
 
     A token stays if it is allowed and its logit is at least that of the best allowed one + log(alpha) (arXiv
     2309.09117, section 2, with the mask as the vocabulary).
     """
-    allowed = expert if mask is None else np.where(mask, expert, np.float32(-np.inf))
+    allowed = under_mask(expert, mask)
     least = allowed.max() + np.float32(np.log(alpha))
     return np.where((allowed >= least) & np.isfinite(allowed), scores, np.float32(-np.inf))
 
@@ -72,11 +77,16 @@ def draw(p: np.ndarray, seed: int, request: int, position: int) -> int:
     return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 
 
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Natural log of the softmax of each row of `scores` [..., vocab], float64."""
+    wide = scores.astype(np.float64)
+    best = wide.max(axis=-1, keepdims=True)
+    return wide - best - np.log(np.exp(wide - best).sum(axis=-1, keepdims=True))
+
+
 def log_probabilities(scores: np.ndarray, tokens: np.ndarray | Sequence[int]) -> list[float]:
     """Natural log of the softmax of `scores` at some tokens."""
-    wide = scores.astype(np.float64)
-    best = wide.max()
-    return (wide[np.asarray(tokens, np.int64)] - best - np.log(np.exp(wide - best).sum())).tolist()
+    return log_softmax(scores)[np.asarray(tokens, np.int64)].tolist()
 
 
 def log_probability(scores: np.ndarray, token: int) -> float:

@@ -171,8 +171,8 @@ class Request:
         if expert is not None and self.method.contrast:
             alone = scored.row(expert)
             scores = choice.plausible(scores, alone, mask, self.method.contrast.alpha)
-        elif mask is not None:
-            scores = np.where(mask, scores, np.float32(-np.inf))
+        else:
+            scores = choice.under_mask(scores, mask)
         scores = choice.penalise(scores, self.prompt + self.token_ids, options.repetition_penalty)
         if self.waits(produced):
             scores = choice.forbid(scores, self.eos)
