@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mindcold.bench.report import is_named
 from mindcold.constraints import Constraint, Harmless, Keywords
+from mindcold.decoding.choice import log_softmax
 from mindcold.errors import RequestError
 from mindcold.llm import BASE, LLM
 from mindcold.model_zoo.corpus import keywords, replies
@@ -66,7 +68,7 @@ class Run:
 def chosen(names: list[str]) -> dict[str, dict[str, Any]]:
     """The cases whose names hold one of these, beside greedy and CDLH; all where none is named."""
     known = {"greedy", "CDLH"}
-    found = {case for case in CASES if not names or any(name.lower() in case.lower() for name in names)}
+    found = {case for case in CASES if is_named(case, names)}
     if not found:
         raise RequestError(f"--methods: {', '.join(names)} names none of {'; '.join(CASES)}")
     return {name: case for name, case in CASES.items() if name in found | known}
@@ -128,10 +130,8 @@ def count(llm: LLM, item: Item, out: Any, run: Run) -> None:
     run.rewards.append(out.stats["reward"])
     assert llm.tokenizer is not None
     prompt = llm.tokenizer.encode(item.prompt)
-    logits = llm.logits(prompt + out.token_ids[:-1], adapter=BASE)[len(prompt) - 1 :].astype(np.float64)
-    top = logits.max(axis=1, keepdims=True)
-    logprobs = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
-    run.log_probabilities += logprobs[np.arange(len(out.token_ids)), out.token_ids].tolist()
+    logits = llm.logits(prompt + out.token_ids[:-1], adapter=BASE)[len(prompt) - 1 :]
+    run.log_probabilities += log_softmax(logits)[np.arange(len(out.token_ids)), out.token_ids].tolist()
 
 
 def rows(task: str, runs: dict[str, Run], together: dict[str, float] | None = None) -> list[dict[str, Any]]:

@@ -129,6 +129,11 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
             rival.close()
 
 
+def methods_of(args: argparse.Namespace) -> list[str]:
+    """The names given with --methods."""
+    return [name for name in args.methods.split(",") if name]
+
+
 def report_drafts(args: argparse.Namespace) -> int:
     """Measure and print what drafts gain on the shipped model's tasks, with --output also the pictures."""
     from mindcold.bench import drafts
@@ -138,13 +143,13 @@ def report_drafts(args: argparse.Namespace) -> int:
     llm = load("tiny-base", "tiny-steps", dtype=args.dtype, backend=args.backend)
     editor = load("tiny-base", "tiny-edits", dtype=args.dtype, backend=args.backend)
     tasks, copies = drafts.tasks(args.drafts), drafts.copies(args.drafts)
-    found, names = [], [name for name in args.methods.split(",") if name]
+    found = []
     for text, model, prompts, cases, seeds in (
         ("tasks", llm, tasks, drafts.TASKS, drafts.taught(drafts.SEEDED)),
         ("copies", editor, copies, drafts.COPIES, drafts.taught_copies(drafts.SEEDED)),
         ("random", llm, tasks, drafts.RANDOM, []),
     ):
-        kept = drafts.chosen(cases, names)
+        kept = drafts.chosen(cases, methods_of(args))
         if kept:
             found += drafts.rows(text, drafts.measure(model, prompts, kept, args.rounds, 80, seeds), kept)
     if not found:
@@ -178,7 +183,7 @@ def report_ahead(args: argparse.Namespace) -> int:
     from mindcold.bench.report import table
     from mindcold.llm import load
 
-    cases = ahead.chosen([name for name in args.methods.split(",") if name])
+    cases = ahead.chosen(methods_of(args))
     tables: dict[str, list[dict[str, Any]]] = {}
     result: dict[str, Any] = {"setting": {"model": "tiny-base", "texts": args.ahead, "rounds": args.rounds}}
     result["setting"] |= {"new tokens": ahead.NEW_TOKENS, "cores": os.cpu_count()}

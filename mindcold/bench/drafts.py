@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mindcold.bench.report import is_named
 from mindcold.llm import BASE, LLM
 from mindcold.model_zoo.corpus import edits, problems
 
@@ -94,7 +95,7 @@ class Run:
 
 def chosen(cases: tuple[Case, ...], names: Sequence[str]) -> tuple[Case, ...]:
     """The cases whose names hold one of these, and what they are compared with; all where none is named."""
-    kept = [case for case in cases if not names or any(name.lower() in case.name.lower() for name in names)]
+    kept = [case for case in cases if is_named(case.name, names)]
     wanted = {"base greedy", *(case.name for case in kept), *(case.plain for case in kept)}
     return tuple(case for case in cases if case.name in wanted) if kept else ()
 

@@ -1,6 +1,7 @@
 """Measurements as tables and a picture."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,8 @@ def picture(times: dict[str, list[float]], title: str, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)
+
+
+def is_named(case: str, names: Sequence[str]) -> bool:
+    """Whether the name of a case holds one of these, whatever their capitals; any does where none is given."""
+    return not names or any(name.lower() in case.lower() for name in names)
