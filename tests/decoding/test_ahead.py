@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import mindcold
-from mindcold.constraints import Forbidden, Regex, TextReward
+from mindcold.constraints import Forbidden, TextReward
 from mindcold.decoding import search
 from mindcold.decoding.roller import Guesses
 from mindcold.errors import RequestError
+from tests.decoding.wishes import Liked, One
 from tests.folders import write_adapter, write_model
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
@@ -31,46 +32,6 @@ def shadow(tmp_path_factory):
 @pytest.fixture(scope="module")
 def draft(tmp_path_factory):
     return str(write_model(tmp_path_factory.mktemp("draft") / "model", seed=1))
-
-
-class Liked:
-    """A constraint on token ids: the share of the tokens that are among some; it needs no tokenizer."""
-
-    cumulative = False
-
-    def __init__(self, ids, tokens=()):
-        self.ids, self.tokens = set(ids), list(tokens)
-
-    def start(self, vocabulary):
-        return Liked(self.ids)
-
-    def advance(self, token):
-        self.tokens.append(token)
-
-    def rollback(self, count):
-        del self.tokens[len(self.tokens) - count :]
-
-    def fork(self):
-        return Liked(self.ids, self.tokens)
-
-    def value(self):
-        return sum(token in self.ids for token in self.tokens) / max(1, len(self.tokens))
-
-    def allowed(self):
-        return None
-
-
-class One(Liked):
-    """Always content."""
-
-    def start(self, vocabulary):
-        return One(())
-
-    def fork(self):
-        return One(())
-
-    def value(self):
-        return 1.0
 
 
 def naive(llm, prompt, liked, length, candidates, weight, count, eos=2):
@@ -230,12 +191,6 @@ def test_rewards_matter(llm):
 class Raising(Liked):
     """Fails after some tokens, for the requests that begin with a token it dislikes."""
 
-    def start(self, vocabulary):
-        return Raising(self.ids)
-
-    def fork(self):
-        return Raising(self.ids, self.tokens)
-
     def value(self):
         if len(self.tokens) > 3 and self.tokens[0] in self.ids:
             raise ValueError("no more")
@@ -253,83 +208,6 @@ def test_a_reward_that_fails_ends_its_own_request(llm, method):
     with pytest.raises(RequestError, match="no more"):
         llm.generate(PROMPTS[0], method, constraint=bad, max_new_tokens=10)
     assert llm.engine.used_cells == 0  # nothing stays behind
-
-
-class Mask(Liked):
-    """Allows only its tokens."""
-
-    def start(self, vocabulary):
-        return Mask(self.ids)
-
-    def fork(self):
-        return Mask(self.ids, self.tokens)
-
-    def allowed(self):
-        mask = np.zeros(96, bool)
-        mask[list(self.ids)] = True
-        return mask
-
-
-class Narrowing(Mask):
-    """Allows everything at first, and nothing behind two tokens."""
-
-    def start(self, vocabulary):
-        return Narrowing(self.ids)
-
-    def fork(self):
-        return Narrowing(self.ids, self.tokens)
-
-    def allowed(self):
-        return np.full(96, len(self.tokens) < 2)
-
-
-MASKED = [
-    {"method": "greedy"},
-    {"method": "sample"},
-    {"method": "aded"},
-    {"method": "cold"},
-    {"method": "cold", "draft": "trigram"},
-    {"method": "beam"},
-]
-
-
-@pytest.mark.parametrize("options", MASKED)
-def test_masks_hold_in_every_method(llm, options):
-    allowed = {3, 17, 29, 40}
-    for prompt in PROMPTS:
-        out = llm.generate(prompt, constraint=Mask(allowed), max_new_tokens=12, **options)
-        assert set(out.token_ids) <= allowed and out.stats["reward"] == 1.0
-
-
-@pytest.mark.parametrize("score", ["plain", "contrastive"])
-@pytest.mark.parametrize("method", ["cdlh", "cdsl"])
-def test_masks_hold_while_looking_ahead(llm, method, score):
-    allowed = Mask({3, 17, 29, 40})
-    out = llm.generate([5, 9], method, constraint=allowed, max_new_tokens=12, lookahead=3, score=score)
-    assert set(out.token_ids) <= {3, 17, 29, 40}
-    plain = "cold" if score == "contrastive" else "greedy"  # the mask is all it wishes
-    assert out.token_ids == llm.generate([5, 9], plain, constraint=allowed, max_new_tokens=12).token_ids
-
-
-@pytest.mark.parametrize("draft", ["none", "trigram"])
-def test_cold_under_a_mask_is_cut_among_what_is_allowed(llm, draft):
-    """Against logits of whole sequences; the unmasked cut would leave nothing, or something else."""
-    allowed, alpha, beta, moved = np.array(sorted({3, 17, 29, 40, 41, 55, 70})), 0.3, 2.0, 0
-    for prompt in PROMPTS:
-        out = llm.generate(
-            prompt, "cold", constraint=Mask(allowed.tolist()), alpha=alpha, beta=beta, draft=draft, max_new_tokens=12
-        )
-        ids = list(prompt)
-        for token in out.token_ids:
-            expert, base = llm.logits(ids)[-1], llm.logits(ids, adapter="base")[-1]
-            there = expert[allowed]
-            score = np.where(
-                there >= there.max() + np.log(alpha), (1 + beta) * there - beta * base[allowed], np.float32(-np.inf)
-            )
-            assert token == allowed[score.argmax()]
-            moved += not np.isfinite(score).all() and score.argmax() != there.argmax()
-            ids.append(token)
-    assert moved
 
 
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
@@ -384,15 +262,6 @@ def test_searches_wait_where_memory_does_not_suffice_for_all(llm, monkeypatch, m
     assert llm.engine.used_cells == 0
 
 
-def test_each_prompt_may_have_constraints_of_its_own(llm):
-    masks = [Mask({3, 17}), None, [Mask({5, 6}), One(())]]
-    outs = llm.generate(PROMPTS, constraints=masks, max_new_tokens=6, eos_token_id=[])
-    assert set(outs[0].token_ids) <= {3, 17} and set(outs[2].token_ids) <= {5, 6}
-    assert outs[1].token_ids == llm.generate(PROMPTS[1], max_new_tokens=6, eos_token_id=[]).token_ids
-    both = llm.generate(PROMPTS[:2], constraint=Mask({3, 17, 29}), constraints=[Mask({3, 5}), None], max_new_tokens=6)
-    assert set(both[0].token_ids) == {3} and set(both[1].token_ids) <= {3, 17, 29}
-
-
 def test_rewards_that_take_texts_together_are_asked_once_a_choice():
     shipped = mindcold.load("tiny-base", "tiny-steps")
     calls = []
@@ -408,14 +277,6 @@ def test_rewards_that_take_texts_together_are_asked_once_a_choice():
     assert calls.count(4) == len(together.token_ids)
     with pytest.raises(RequestError, match="1 values for 4 texts"):
         shipped.generate("The farmer", "cdlh", constraint=TextReward(lambda texts: [0.5], batched=True), **options)
-
-
-def test_a_mask_without_anything_is_an_error(llm):
-    with pytest.raises(RequestError, match="Mask: no token is allowed"):
-        llm.generate(PROMPTS, constraint=Mask(()), max_new_tokens=4)
-    outs = llm.generate(PROMPTS, constraint=Narrowing(range(96)), max_new_tokens=9)
-    assert [out.finish_reason for out in outs] == ["error"] * 3
-    assert all("no token is allowed" in out.stats["error"] and len(out.token_ids) == 2 for out in outs)
 
 
 def test_minimum_length_holds(llm):
@@ -447,16 +308,6 @@ def test_minimum_length_holds(llm):
 def test_what_cannot_be(llm, options, message):
     with pytest.raises(mindcold.MindcoldError, match=message):
         llm.generate([5, 9], **options)
-
-
-def test_a_pattern_is_kept_by_the_shipped_model():
-    shipped = mindcold.load("tiny-base", "tiny-steps")
-    prompt = "Question: Tom has 12 apples. Tom buys 9 more apples. How many apples does Tom have now? Answer:"
-    for method in ("greedy", "aded", "cdlh"):
-        out = shipped.generate(
-            prompt, method, constraint=Regex("[0-9]{2} [+*-] [0-9] = [0-9]{2}\\."), max_new_tokens=24
-        )
-        assert out.text.strip().startswith("12 ") and out.text.endswith(".") and out.finish_reason == "stop"
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "cdlh", "cdsl"])
