@@ -112,6 +112,7 @@ def damage(path, change):
         ),
         (lambda path: damage(path, lambda t: t["1.recalls"].__setitem__((0, 0, 0, 0), 9)), "that cannot be"),
         (lambda path: damage(path, lambda t: t["1.recalls"].__setitem__((0, 0, 0), 0)), "that cannot be"),
+        (lambda path: damage(path, lambda t: t["1.recalls"].__setitem__((0, 0, 0, 0), -1)), "that cannot be"),
         (
             lambda path: damage(path, lambda t: t.update({"0.recalls": t["0.recalls"][:3].copy()})),
             "wrong type or shape",

@@ -139,3 +139,11 @@ def test_edits_are_mostly_copied_and_splits_share_no_text():
     assert {item.kind for item in splits[2]} == set(edits.KINDS)
     prompts = [{item.prompt.split(" Short:")[0].split(" Copy:")[0] for item in items} for items in splits]
     assert not prompts[0] & prompts[1] and not prompts[0] & prompts[2] and not prompts[1] & prompts[2]
+
+
+@pytest.mark.parametrize("corpus", [edits, keywords, replies])
+def test_splits_hold_their_shares_and_no_others(corpus):
+    """Items may be too many for two splits to meet by chance, so the shares themselves are looked at."""
+    splits = {"training": set(range(2, 10)), "validation": {1}, "held_out": {0}}
+    for name, shares in splits.items():
+        assert {item.share for item in islice(getattr(corpus, name)(5), 200)} == shares
