@@ -9,12 +9,14 @@ from mindcold.errors import MindcoldError
 
 if TYPE_CHECKING:
     from mindcold.llm import LLM, load
-    from mindcold.output import Output, Token
+    from mindcold.output import GenerationStats, Output, Token
+    from mindcold.request import Request
 
 __version__ = "0.1.0"
-__all__ = ["LLM", "MindcoldError", "Output", "Token", "load"]
+__all__ = ["LLM", "GenerationStats", "MindcoldError", "Output", "Request", "Token", "load"]
 
-_HOMES = {"LLM": "mindcold.llm", "load": "mindcold.llm", "Output": "mindcold.output", "Token": "mindcold.output"}
+_HOMES = {"LLM": "mindcold.llm", "load": "mindcold.llm", "Request": "mindcold.request"}
+_HOMES |= dict.fromkeys(("GenerationStats", "Output", "Token"), "mindcold.output")
 
 
 def __getattr__(name: str) -> Any:

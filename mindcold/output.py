@@ -1,9 +1,10 @@
 """What generation returns: tokens as they come, and the whole when it is done."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from mindcold.decoding.request import Request
+from mindcold.decoding import RequestState
+from mindcold.tokenizer import Detokenizer, Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,38 @@ class Token:
     """Whether a drafter had proposed it."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class GenerationStats:
+    """Counts and times of one generation, in seconds."""
+
+    method: str
+    prompt_tokens: int
+    new_tokens: int
+    target_passes: int
+    """Steps of the model in which the request had rows."""
+    drafted: int
+    accepted: int
+    accept_lengths: tuple[int, ...]
+    """Passes that accepted no draft token, one, two, ..."""
+    drafting_seconds: float
+    """Time spent on drafts between the steps."""
+    draft_cap: int | None
+    """Draft nodes a step had room for, where that was fewer than `draft_tokens` asked for."""
+    seconds: float
+    seconds_to_first_token: float | None
+    tokens_per_second: float | None
+    """After the first token."""
+    reward: float | None = None
+    """Value of the constraints at the end."""
+    unmet: tuple[str, ...] = ()
+    """What of them is not met, in words."""
+    draft_passes: int = 0
+    """Steps of the model that looks ahead."""
+    error: str | None = None
+    """Why it ended with finish_reason "error"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One finished generation."""
 
@@ -28,36 +60,71 @@ class Output:
     text: str
     """Their text; ends with the stop string where one ended it."""
     finish_reason: str
-    """"stop" for end-of-text or a stop string, "length" for the token budget, "error" for a constraint that failed."""
-    stats: dict[str, Any] = field(default_factory=dict)
-    """Counts and times: prompt_tokens, new_tokens, target_passes, drafted, accepted, accept_lengths (passes that
-    accepted no draft token, one, ...), seconds, tokens_per_second, drafting_seconds (between the steps);
-    under constraints reward, unmet (what is missing, in words) and draft_passes."""
+    """"stop" for end-of-text or a stop string, "length" for max_new_tokens, "error" for a request that failed."""
+    stats: GenerationStats
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
 
 
-def output_of(request: Request, text: str) -> Output:
+class TextStream:
+    """The text of a request as its tokens come; a stopping criterion where stop strings are given."""
+
+    def __init__(self, tokenizer: Tokenizer | None, stops: tuple[str, ...]):
+        self._writer, self._stops, self._tail = Detokenizer(tokenizer), stops, ""
+        self._pieces: list[str] = []
+        self._read = 0
+
+    def __call__(self, token: int, last: bool) -> bool:
+        """Take the next token; whether a stop string ends the text, which is cut right after it."""
+        piece, ended = self._writer.push(token, last=last), False
+        if self._stops:
+            tail = self._tail + piece
+            end = _stop_end(tail, self._stops)
+            if end is not None:
+                piece, ended = piece[: len(piece) - (len(tail) - end)], True
+            self._tail = tail[-max(map(len, self._stops)) :]
+        self._pieces.append(piece)
+        return ended
+
+    def next(self) -> str:
+        """What the next token that has not been read yet adds to the text."""
+        self._read += 1
+        return self._pieces[self._read - 1]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self._pieces)
+
+
+def output_of(state: RequestState, text: str) -> Output:
     """The Output of a request that has ended."""
-    count, seconds = len(request.token_ids), request.ended - request.started
-    decoding = request.ended - request.first_token
-    stats = {
-        "method": request.method.name,
-        "prompt_tokens": len(request.prompt),
-        "new_tokens": count,
-        "target_passes": request.target_passes,
-        "drafted": request.drafted,
-        "accepted": request.accepted,
-        "accept_lengths": list(request.accept_lengths),
-        "drafting_seconds": round(request.drafting_seconds, 6),
-        "seconds": round(seconds, 6),
-        "seconds_to_first_token": round(request.first_token - request.started, 6),
-        "tokens_per_second": round((count - 1) / decoding, 3) if decoding > 0 else None,
-    }
-    if request.constraint:
-        stats |= {"reward": request.reward, "unmet": request.unmet, "draft_passes": request.draft_passes}
-    if request.error:
-        stats["error"] = request.error
-    return Output(list(request.token_ids), text, request.finish_reason or "length", stats)
+    count = len(state.token_ids)
+    decoding = state.ended - state.first_token
+    stats = GenerationStats(
+        method=state.method.name,
+        prompt_tokens=len(state.prompt),
+        new_tokens=count,
+        target_passes=state.target_passes,
+        drafted=state.drafted,
+        accepted=state.accepted,
+        accept_lengths=tuple(state.accept_lengths),
+        drafting_seconds=round(state.drafting_seconds, 6),
+        draft_cap=state.draft_cap,
+        seconds=round(state.ended - state.started, 6) if count else 0.0,
+        seconds_to_first_token=round(state.first_token - state.started, 6) if count else None,
+        tokens_per_second=round((count - 1) / decoding, 3) if decoding > 0 else None,
+        reward=state.reward,
+        unmet=tuple(state.unmet),
+        draft_passes=state.draft_passes,
+        error=str(state.error) if state.error else None,
+    )
+    return Output(list(state.token_ids), text, state.finish_reason or "length", stats)
+
+
+def _stop_end(text: str, stops: tuple[str, ...]) -> int | None:
+    """Where the earliest stop string in `text` ends, or None."""
+    ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
+    return min(ends) if ends else None

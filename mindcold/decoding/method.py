@@ -1,52 +1,119 @@
-"""What a decoding method is: which streams it scores, how they are combined, and how a token is chosen."""
+"""The methods: each a point on the axes of the design, in one table."""
 
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
+
+from mindcold import sampling_params
+from mindcold.decoding.beam_search import BeamSearch
+from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec
+from mindcold.decoding.request import Contrast, RequestState, SelectedToken
+from mindcold.decoding.rollout_search import RolloutSearch, SpeculativeRolloutSearch
+from mindcold.sampling_params import SamplingParams
+from mindcold.decoding.token_tree import TokenTree
+from mindcold.engine import Sequence
+from mindcold.errors import RequestError
+
+Steps = Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]
+"""Passes that are asked for, each answered by the results of its feeds, and tokens as they are decided."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """Expert against amateur: alpha is the plausibility cut in (0, 1], beta >= 0 the strength of the contrast."""
+class Search(Protocol):
+    """How tokens are found: one request under way, as a generator."""
 
-    alpha: float
-    beta: float
+    keywords: frozenset[str]
+    """Groups of keywords that are its own."""
+    samples: bool
+    """Whether it can draw tokens."""
+    constrained: bool
+    """Whether it asks what a text is worth even where nothing is forbidden."""
+
+    @staticmethod
+    def sequences(state: RequestState) -> list[SequenceSpec]:
+        """The sequences it needs; all are open while it runs."""
+        ...
+
+    def __init__(self, state: RequestState, sequences: list[Sequence]): ...
+
+    def steps(self) -> Steps:
+        """Ask and decide without end; closed where the request ends."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """Lookahead: how far, for how many candidates, and what its reward counts beside the log-probability."""
-
-    length: int
-    candidates: int
-    weight: float
-    exhaustive: bool = False
-    """Candidates that cannot win are rolled out too."""
-    speculative: bool = False
-    """The draft looks ahead and the target verifies it."""
-    tau_a: float = 0.0
-    """Share of a draft the target has to agree with."""
-    tau_r: float = 0.0
-    """Reward a draft has to reach."""
+PLAIN, CONTRASTIVE, EITHER = "plain", "contrastive", "by the score keyword"
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A point on the axes of the design: what to score and how to choose."""
+    """What to score, what drafts, and how tokens are found."""
 
     name: str
-    contrast: Contrast | None = None
-    """None scores the request's adapter alone; otherwise the base runs beside it as a second stream."""
-    sampled: bool = False
-    """Draw from the scores instead of taking the best."""
+    score: str = PLAIN
+    search: type[Search] = TokenTree
     draft: str = "none"
     """Its own drafter; the `draft` keyword overrides it."""
-    ahead: Ahead | None = None
-    """How it looks ahead, if it does."""
-    search: Callable[[Any, Any], Any] | None = None
-    """Makes the search of a request from the engine and the request, see `search.py`; None decodes in the loop."""
+    drafts: tuple[str, ...] | None = ("none", "trigram")
+    """Names `draft` may have; None also takes "base" and model folders."""
+    sampled: bool = False
+    """Draw from the scores unless `do_sample` says otherwise."""
+    source: str = ""
 
-    @property
-    def streams(self) -> int:
-        """Sequences the method keeps per request."""
-        return 2 if self.contrast else 1
+    def contrast(self, params: SamplingParams) -> Contrast | None:
+        """The contrast it scores by under these parameters."""
+        contrastive = params.score == CONTRASTIVE if self.score == EITHER else self.score == CONTRASTIVE
+        return Contrast(params.alpha, params.beta) if contrastive else None
+
+    def check(self, params: SamplingParams) -> None:
+        """Refuse a keyword that would mean nothing; RequestError names it and what has a use for it."""
+        sampled = self.sampled if params.do_sample is None else params.do_sample
+        draft = self.draft if params.draft is None else params.draft
+        if sampled and not self.search.samples:
+            raise RequestError(f"do_sample: method {self.name!r} takes the best, it does not draw")
+        if params.repetition_penalty != 1.0 and not self.search.samples:
+            raise RequestError(f"repetition_penalty: method {self.name!r} takes none")
+        if params.draft is not None and self.drafts is not None and draft not in self.drafts:
+            raise RequestError(f"draft: {draft!r} is not one of {', '.join(self.drafts)} for method {self.name!r}")
+        groups = {sampling_params.ALWAYS, *self.search.keywords}
+        groups |= {sampling_params.SCORE} if self.score == EITHER else set()
+        groups |= {sampling_params.CONTRAST} if self.contrast(params) else set()
+        groups |= {sampling_params.SAMPLING} if sampled else set()
+        groups -= {sampling_params.DRAFT} if draft == "none" else set()
+        for name, group in params.given():
+            if group not in groups:
+                raise RequestError(f"{name}: method {self.name!r} has no use for it{_HINTS.get(group, '')}")
+
+
+_HINTS = {
+    sampling_params.SAMPLING: "; it draws with do_sample=True or method 'sample'",
+    sampling_params.CONTRAST: "; method 'cold' contrasts, others with score='contrastive'",
+    sampling_params.SCORE: "; its score is fixed",
+    sampling_params.DRAFT: "; it drafts with draft='trigram'",
+}
+
+METHODS: dict[str, Method] = {}
+"""Method by name."""
+
+
+def register(method: Method) -> None:
+    """Make a method known by its name."""
+    METHODS[method.name] = method
+
+
+def find(name: str) -> Method:
+    """The method of this name; RequestError names the known ones."""
+    if name not in METHODS:
+        raise RequestError(f"method: {name!r} is not one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+for row in (
+    #      name      score        search                     own draft
+    Method("greedy", PLAIN, TokenTree),
+    Method("sample", PLAIN, TokenTree, sampled=True),
+    Method("cold", CONTRASTIVE, TokenTree, source="arXiv 2505.14620"),
+    Method("aded", PLAIN, TokenTree, "trigram", source="arXiv 2407.12021"),
+    Method("beam", EITHER, BeamSearch, drafts=("none",)),
+    Method("cdlh", EITHER, RolloutSearch, "trigram", source="arXiv 2402.06147"),
+    Method("cdsl", EITHER, SpeculativeRolloutSearch, "base", drafts=None, source="arXiv 2412.10418"),
+):
+    register(row)

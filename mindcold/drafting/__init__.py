@@ -1,20 +1,20 @@
-"""Drafters: guesses at the next tokens, which one pass of the model then verifies."""
+"""Drafters: trees of tokens that one pass of the model then verifies."""
 
-from mindcold.drafting.budget import Budget, StepCost
+from mindcold.drafting.budget import Budget
 from mindcold.drafting.drafter import Draft, Drafter
-from mindcold.drafting.trigram import ADAPTATIONS, SEARCHES, TrigramDrafter, TrigramTables
-
-DRAFTS = ("none", "trigram")
-"""Names of the `draft` keyword."""
+from mindcold.drafting.trigram import (
+    DRAFT_MODEL,
+    TableKey,
+    TrigramDrafter,
+    TrigramTables,
+)
 
 __all__ = [
-    "ADAPTATIONS",
-    "DRAFTS",
-    "SEARCHES",
+    "DRAFT_MODEL",
     "Budget",
     "Draft",
     "Drafter",
-    "StepCost",
+    "TableKey",
     "TrigramDrafter",
     "TrigramTables",
 ]

@@ -7,29 +7,40 @@ from typing import Protocol
 
 @dataclass(slots=True)
 class Draft:
-    """A tree of guesses behind the last known token, most probable nodes first, so that any prefix is a tree too."""
+    """A tree of tokens to follow the last known one, most probable nodes first, so that any prefix is a tree too."""
 
     tokens: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     """Number of the node each follows, -1 for the last known token; always an earlier one."""
-    odds: list[float] = field(default_factory=list)
-    """Probability, as the drafter sees it, that all tokens up to this node come true; falls along the list."""
+    probabilities: list[float] = field(default_factory=list)
+    """Path probability, as the drafter sees it: that all tokens up to this node are accepted; falls along the list."""
+
+    @classmethod
+    def chain(cls, tokens: Sequence[int]) -> "Draft":
+        """One path."""
+        return cls(list(tokens), list(range(-1, len(tokens) - 1)), [1.0] * len(tokens))
 
     def child(self, node: int, token: int) -> int:
-        """The node with this token behind another (-1 for the last known token), -1 for none."""
+        """The node with this token after another (-1 for the last known token), -1 for none."""
         known = zip(range(len(self.tokens)), self.parents, self.tokens, strict=True)
-        return next((i for i, parent, guess in known if parent == node and guess == token), -1)
+        return next((i for i, parent, found in known if parent == node and found == token), -1)
 
     def first(self, count: int) -> "Draft":
         """The tree of the first nodes."""
-        return Draft(self.tokens[:count], self.parents[:count], self.odds[:count])
+        return Draft(self.tokens[:count], self.parents[:count], self.probabilities[:count])
+
+    def subset(self, nodes: Sequence[int]) -> "Draft":
+        """The tree of some nodes, ascending, each with its parent."""
+        numbers = {-1: -1} | {node: i for i, node in enumerate(nodes)}
+        parents = [numbers[self.parents[node]] for node in nodes]
+        return Draft([self.tokens[n] for n in nodes], parents, [self.probabilities[n] for n in nodes])
 
 
 class Drafter(Protocol):
     """One request's source of drafts."""
 
-    def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
-        """A tree of at most `budget` tokens to follow `ids`, siblings different; less probable ones need not be in."""
+    def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
+        """A tree of at most `budget` tokens to follow `ids`, siblings different; those below `floor` need not be in."""
         ...
 
     def observe(self, ids: Sequence[int], new: int) -> None:

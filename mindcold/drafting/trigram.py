@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mindcold.drafting.budget import Budget
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.ops import trigram_draft
@@ -22,7 +24,7 @@ BUCKET_BYTES = WAYS * (8 + 8 * SUCCESSORS)
 """Memory of a bucket: keys, successors and weights of its entries."""
 
 CAP = 3.0
-"""The most a weight can reach (ADED), and what the weights of a context of the shared table add up to."""
+"""What a weight can reach at most (ADED), and what the weights of a context of the shared table add up to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,6 @@ ADAPTATIONS = {"aded": Adaptation(0.04, 1.0, 16), "decay": Adaptation(0.24, 0.9,
 """The published rule and its constants (arXiv 2407.12021 and its code); and one that forgets, which accepts more: a
 token counts once, with about the weight the first gives it over its calls, and what is seen no longer fades."""
 
-SEARCHES = ("best_first", "mcts")
-"""Best first is optimal for a budget and looks deeper; the other is ADED's own Monte Carlo tree search."""
-
 DEPTH = 8
 """Longest path of a tree."""
 
@@ -54,14 +53,27 @@ FLOOR = 1e-3
 ARRAYS = ("keys", "tokens", "weights", "recalls")
 """What a file holds of each table."""
 
-FORMAT = "mindcold trigram tables 2"
+FORMAT = "mindcold trigram tables 3"
+
+DRAFT_MODEL = "draft model "
+"""Begins the owner of a table that learns from a draft model."""
+
+
+class TableKey(NamedTuple):
+    """Whose output a table learns from."""
+
+    owner: str
+    """Name of an adapter, or of the base."""
+    score: str = "plain"
+    """The score it decodes by."""
 
 
 class TrigramTables:
     """The tables of a loaded model: one shared, filled from text, and one per adapter, filled as decoding goes.
 
-    CoLD's output differs from the base's, so what is learned is kept apart by adapter and method. Each table takes
-    `memory` megabytes; there are at most `limit` beside the shared one, and the table used longest ago goes first.
+    CoLD's output differs from the base's, so what is learned is kept apart by adapter and score. Each table takes
+    `memory` megabytes; there are at most `limit` beside the shared one, and the table used longest ago goes first, with
+    all that belongs to it.
     """
 
     def __init__(
@@ -76,28 +88,26 @@ class TrigramTables:
         self.vocab_size, self._buckets, self._limit = vocab_size, buckets, limit
         self.shared = Table.empty(buckets)
         self.body = trigram_draft.body(backend)
-        self._own: dict[str, Table] = {}
+        self._own: dict[TableKey, Table] = {}
+        self._budgets: dict[TableKey, dict[object, Budget]] = {}
 
-    @staticmethod
-    def key(adapter: str, score: str) -> str:
-        """Name of the table of an adapter under a score."""
-        return f"{adapter}/{score}"
-
-    def own(self, key: str) -> Table:
+    def own(self, key: TableKey) -> Table:
         """The table of this name."""
         table = self._own.pop(key, None)
         if table is None:
             table = Table.empty(self._buckets)
         while len(self._own) >= self._limit:
-            self._own.pop(next(iter(self._own)))
+            oldest = next(iter(self._own))
+            self._own.pop(oldest)
+            self._budgets.pop(oldest, None)
         self._own[key] = table
         return table
 
-    def likeliest(self, key: str, ids: Sequence[int], length: int, least: float = 0.0) -> list[int]:
-        """The likeliest path behind a text by the tables of this name, as far as it is at least so probable."""
-        return self.body.likeliest(self.shared, self.own(key), ids, length, least)
+    def budget(self, key: TableKey, kind: object) -> Budget:
+        """What chooses the size of drafts from the table of this name, for one kind of requests."""
+        return self._budgets.setdefault(key, {}).setdefault(kind, Budget())
 
-    def seed(self, texts: Iterable[Sequence[int]]) -> None:
+    def warm(self, texts: Iterable[Sequence[int]]) -> None:
         """Fill the shared table anew with what follows what in these texts, given as token ids."""
         counts = Table.empty(self._buckets)
         for ids in texts:
@@ -124,11 +134,11 @@ class TrigramTables:
         except OSError as error:
             raise RequestError(f"{path}: {error.strerror or error}") from None
 
-    def load(self, path: str | Path, adapters: Sequence[str]) -> None:
+    def load(self, path: str | Path, owners: Sequence[str]) -> None:
         """Take the place of all tables from a file that `save` wrote.
 
         Raises RequestError for a damaged file, and for tables of another vocabulary or of an adapter that is not among
-        the names given.
+        the names given; those of draft models are taken as they are.
         """
         try:
             with safe_open(str(path), framework="numpy") as file:
@@ -144,21 +154,20 @@ class TrigramTables:
             raise RequestError(f"{path}: vocab_size: {about.get('vocab_size')}, but the model has {self.vocab_size}")
         names = _names(path, about)
         for name in names:
-            if name.split("/")[0] not in adapters:
-                known = ", ".join(adapters)
-                raise RequestError(f"{path}: tables: {name!r} is of an adapter that is not loaded; loaded are {known}")
+            if name.owner not in owners and not name.owner.startswith(DRAFT_MODEL):
+                known = ", ".join(owners)
+                raise RequestError(
+                    f"{path}: tables: {name.owner!r} is an adapter that is not loaded; loaded are {known}"
+                )
         tables = [_table(path, tensors, i, self.vocab_size) for i in range(len(names) + 1)]
-        self.shared, self._own = tables[0], dict(zip(names, tables[1:], strict=True))
+        self.shared, self._own, self._budgets = tables[0], dict(zip(names, tables[1:], strict=True)), {}
 
 
-def _names(path: str | Path, about: dict[str, str]) -> list[str]:
+def _names(path: str | Path, about: dict[str, str]) -> list[TableKey]:
     try:
-        names = json.loads(about.get("tables", ""))
-    except ValueError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RequestError(f"{path}: tables: a list of names is expected")
-    return names
+        return [TableKey(str(owner), str(score)) for owner, score in json.loads(about.get("tables", ""))]
+    except (ValueError, TypeError):
+        raise RequestError(f"{path}: tables: a list of adapter and score is expected") from None
 
 
 def _table(path: str | Path, tensors: dict[str, np.ndarray], number: int, vocab_size: int) -> Table:
@@ -193,17 +202,24 @@ def _table(path: str | Path, tensors: dict[str, np.ndarray], number: int, vocab_
 class TrigramDrafter:
     """One request's view of the tables."""
 
-    def __init__(self, tables: TrigramTables, key: str, search: str = "best_first", adaptation: str = "decay"):
+    def __init__(self, tables: TrigramTables, key: TableKey, search: str = "best_first", adaptation: str = "decay"):
         self._tables, self._own = tables, tables.own(key)
         self._search, self._rule = search, ADAPTATIONS[adaptation]
 
-    def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
-        """At most `budget` nodes behind the text, the most probable ones the search finds."""
+    def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
+        """At most `budget` nodes to follow the text, the most probable ones the search finds."""
         tables = self._tables
         if self._search == "mcts":
             return Draft(*tables.body.search(tables.shared, self._own, last_tokens(ids, len(ids))[-2:], budget))
         recent = ids[-(WINDOW + REACH) :]
-        return Draft(*tables.body.draft(tables.shared, self._own, recent, budget, DEPTH, max(least, FLOOR)))
+        return Draft(*tables.body.draft(tables.shared, self._own, recent, budget, DEPTH, max(floor, FLOOR)))
+
+    def path(self, ids: Sequence[int], length: int, floor: float = 0.0) -> list[int]:
+        """The likeliest tokens after the text, at most `length`, as far as the path is at least so probable."""
+        if length < 1:
+            return []
+        tables = self._tables
+        return tables.body.likeliest(tables.shared, self._own, ids[-(WINDOW + REACH) :], length, floor)
 
     def observe(self, ids: Sequence[int], new: int) -> None:
         """Count the new tokens in."""

@@ -1,50 +1,62 @@
-"""The engine of a loaded model: opens slots, runs steps, commits what was accepted."""
+"""The engine of a loaded model: opens sequences, runs steps, keeps what they have written."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import mindspore as ms
 import numpy as np
 
 from mindcold.adapter import Adapter
-from mindcold.config import ModelConfig
-from mindcold.engine.pool import KVPool, Slot
+from mindcold.engine.graph import Graph
+from mindcold.engine.pool import CacheShape, KVPool
+from mindcold.engine.runtime import LOCK
+from mindcold.engine.sequence import Sequence
 from mindcold.engine.step import ScoreStep
-from mindcold.engine.step_plan import StepPlan
-from mindcold.model import CausalLM, Weights
-from mindcold.model.adapter_bank import AdapterBank
-
-ROW_BUCKETS = (16, 64, 256)
-"""Rows of a step are padded to one of these, so that graphs have static shapes and few are compiled.
-
-The operators leave padding out, and a row's bits do not depend on the rows beside it: a bucket costs next to nothing.
-"""
+from mindcold.engine.step_cost import StepCost
+from mindcold.engine.step_plan import MAX_ROWS, StepPlan, row_bucket
+from mindcold.ops import interrupts
 
 SMALLEST_POOL = 1024
 
-_NUMBERS = count()
 
+class NetworkFactory(Protocol):
+    """What the engine knows of a model: the shape of its cache, its adapters, and how to build its network."""
 
-def row_bucket(rows: int) -> int:
-    """The smallest bucket that holds this many rows."""
-    return next(bucket for bucket in ROW_BUCKETS if bucket >= rows)
+    vocab_size: int
+    weight_bytes: int
+    """Memory of the matrices a step reads, bytes."""
+    adapters: list[Adapter]
+
+    @property
+    def cache_shape(self) -> CacheShape:
+        """Layers, heads and head size of keys and values."""
+        ...
+
+    def add_adapter(self, adapter: Adapter) -> int:
+        """Make an adapter live and return its id; networks built before do not have it."""
+        ...
+
+    def build(self, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> ms.nn.Cell:
+        """A Cell construct(rows int32 [11, R], take int32 [L]) -> logits float32 [L, vocab], see `CausalLM`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class StepOutput:
     """What a step gives for each of its heads."""
 
     tokens: np.ndarray
     """Best token, int32 [P]."""
-    follow: np.ndarray
-    """The head of the draft's node with that token behind this one, -1 for none, int32 [P]."""
+    accepted: np.ndarray
+    """The head of the draft node with that token after this one, -1 for none, int32 [P]."""
     logprobs: np.ndarray
-    """Its log-probability (natural log) under the score, float32 [P]."""
+    """Its natural log-probability under the score, float32 [P]; -inf where nothing may come."""
     scores: ms.Tensor | None
-    """Masked scores float32 [P, vocab], if they were asked for."""
+    """Scores float32 [P, vocab], -inf for what may not come, if they were asked for."""
     seconds: float | None
     """What the step took; None where its graph had to be compiled first."""
 
@@ -56,150 +68,150 @@ class Scored:
         return self.scores[head].asnumpy()
 
 
-class GraphKind(NamedTuple):
+class StepKind(NamedTuple):
     """What tells the compiled steps apart."""
 
-    contrast: bool
     scores: bool
+    masked: bool
 
 
 class Engine:
     """Runs steps of one model: rows of any mix of sequences and adapters, base weights read once for all of them."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
-        self.config, self._weights, self._backend = config, weights, backend
-        self._bank = AdapterBank(weights)
+    def __init__(self, factory: NetworkFactory, backend: str = "auto"):
+        self._factory, self._backend = factory, backend
         self._pool: KVPool | None = None
-        self._model: CausalLM | None = None
+        self._network: ms.nn.Cell | None = None
         self._moves: list[tuple[int, int]] = []
-        self._ran: set[tuple[GraphKind, int, int]] = set()
-        self._graphs: dict[GraphKind | None, Callable[..., Any]] = {}
+        self._ran: set[tuple[StepKind, int, int]] = set()
+        self._graphs: dict[StepKind | None, Graph] = {}
+        self.costs: defaultdict[bool, StepCost] = defaultdict(StepCost)
+        """What decoding steps cost, with and without scores."""
 
     @property
     def adapters(self) -> list[Adapter]:
-        return list(self._bank.adapters)
+        """The live adapters; an adapter's id is its place."""
+        return list(self._factory.adapters)
 
     @property
     def weight_bytes(self) -> int:
         """Memory of the base's matrices, all of which a step reads, bytes."""
-        return self._weights.nbytes
+        return self._factory.weight_bytes
 
     @property
-    def used_cells(self) -> int:
-        """Cells of the KV pool up to the end of the last open slot."""
+    def vocab_size(self) -> int:
+        """Tokens of the vocabulary."""
+        return self._factory.vocab_size
+
+    @property
+    def ready(self) -> bool:
+        """Whether memory has been reserved."""
+        return self._pool is not None
+
+    @property
+    def used_slots(self) -> int:
+        """Slots of the KV pool up to the end of the last open sequence."""
         return self._pool.used if self._pool else 0
 
     def add_adapter(self, adapter: Adapter) -> int:
         """Make an adapter live and return its id; graphs are compiled anew, weights stay where they are."""
-        number = self._bank.add(adapter)
-        self._forget_graphs()
+        with LOCK:
+            number = self._factory.add_adapter(adapter)
+            self._forget_graphs()
         return number
 
-    def reserve(self, cells: int) -> None:
-        """Make the pool large enough for `cells` tokens over all sequences; open slots keep what they hold.
+    def reserve(self, slots: int) -> None:
+        """Make the pool large enough for `slots` tokens over all streams; open sequences keep what they hold.
 
         The pool grows in powers of two, because its size is part of every graph. Raises RequestError when memory
         does not suffice.
         """
-        if self._pool and self._pool.cells > cells:  # one cell is kept for padding rows
+        if self._pool and self._pool.slots > slots:  # one slot is kept for padding rows
             return
         size = SMALLEST_POOL
-        while size <= cells:
+        while size <= slots:
             size *= 2
-        self._pool = KVPool(self.config, size, self._pool)
+        self._pool = KVPool(self._factory.cache_shape, size, self._pool)
         self._forget_graphs()
 
-    def open(self, size: int, adapter: int) -> Slot | None:
-        """A slot for up to `size` tokens under an adapter id (-1 for the base), or None while the pool is full."""
+    def open(self, adapters: Items[int], size: int) -> Sequence | None:
+        """A sequence of up to `size` tokens in one stream per adapter id, or None while the pool is full."""
         assert self._pool is not None, "reserve first"
-        return self._pool.open(size, adapter)
+        streams = []
+        for adapter in adapters:
+            segment = self._pool.open(size, adapter)
+            if segment is None:
+                for opened in streams:
+                    self._pool.close(opened)
+                return None
+            streams.append(segment)
+        return Sequence(self, streams)
 
-    def close(self, slot: Slot) -> None:
+    def close(self, sequence: Sequence) -> None:
         """Forget a sequence."""
         assert self._pool is not None
-        self._pool.close(slot)
-        self._moves = [move for move in self._moves if not slot.start <= move[0] < slot.start + slot.size]
+        for segment in sequence.streams:
+            self._pool.close(segment)
+            end = segment.start + segment.size
+            self._moves = [move for move in self._moves if not segment.start <= move[1] < end]
 
-    def commit(self, slot: Slot, count: int, path: Sequence[int] = ()) -> None:
-        """Keep the next `count` cells a step has written, and behind them those of the accepted nodes of its draft.
+    def move(self, slots: Iterable[tuple[int, int]]) -> None:
+        """Copy keys and values between slots at the start of the next step, in this order."""
+        self._moves += slots
 
-        `path` are numbers in the tree, ascending. Their keys and values are moved together at the start of the next
-        step; everything else behind the committed cells is forgotten.
+    def run(self, plan: StepPlan, scores: bool = False) -> StepOutput:
+        """Run a plan: all of it happens, or nothing changes.
+
+        The tokens are chosen in the graph; `scores` come out only on request, since a vocabulary of float32 per head
+        costs more to hand over than to compute. An interrupt (Ctrl-C) in the meantime is raised after the step.
         """
-        assert slot.length + count + len(path) <= slot.size
-        slot.length += count
-        first = slot.start + slot.length
-        self._moves += [(first + node, first + i) for i, node in enumerate(path) if node != i]
-        slot.length += len(path)
+        while len(self._moves) > MAX_ROWS:  # more than one step can take
+            self._launch(StepPlan(), False)
+        return self._launch(plan, scores)
 
-    def copy(self, source: Slot, target: Slot) -> None:
-        """Bring a slot to the tokens of another under the same adapter, with which it agrees as far as it goes.
-
-        The keys and values are copied at the start of the next step.
-        """
-        self._moves += [(source.start + i, target.start + i) for i in range(target.length, source.length)]
-        target.length = source.length
-
-    def run(self, plan: StepPlan, rows: int, heads: int, contrast: bool, scores: bool = False) -> Scored:
-        """Run a plan in the graph for `rows` rows and `heads` heads (both are padded sizes).
-
-        With `contrast` the heads may name a second row as the amateur. The tokens are chosen in the graph; `scores`
-        come out only on request, since a vocabulary of float32 per head costs more to hand over than to compute.
-        """
-        while len(self._moves) > ROW_BUCKETS[-1]:  # more than one step can take
-            rest, self._moves = self._moves[ROW_BUCKETS[-1] :], self._moves[: ROW_BUCKETS[-1]]
-            self.run(StepPlan(), ROW_BUCKETS[-1], heads, contrast, scores)
-            self._moves = rest
-        plan.moves, self._moves = self._moves, []
-        rows = row_bucket(max(rows, len(plan.moves)))
+    def _launch(self, plan: StepPlan, scores: bool) -> StepOutput:
+        moves = self._moves[:MAX_ROWS]
+        rows, heads = max(plan.bucket, row_bucket(max(1, len(moves)))), row_bucket(max(1, len(plan.heads)))
         numbers, alpha_beta = plan.head_matrix(heads)
-        kind = GraphKind(contrast, scores)
-        graph, known = self._graph(kind), (kind, rows, heads) in self._ran
-        started = time.perf_counter()
-        out = graph(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(numbers), ms.Tensor(alpha_beta))
-        verified, logprobs = out[0].asnumpy(), out[1].asnumpy()
-        self._ran.add((kind, rows, heads))
-        seconds = time.perf_counter() - started if known else None
-        return Scored(verified[0], verified[1], logprobs, out[2] if scores else None, seconds)
+        kind = StepKind(scores, plan.masked)
+        arguments = [ms.Tensor(plan.row_matrix(rows, moves)), ms.Tensor(numbers), ms.Tensor(alpha_beta)]
+        if plan.masked:
+            arguments.append(ms.Tensor(plan.mask_matrix(heads, self.vocab_size)))
+        with LOCK, interrupts.held():
+            known, started = (kind, rows, heads) in self._ran, time.perf_counter()
+            out = self._graph(kind)(*arguments)
+            chosen, logprobs = out[0].asnumpy(), out[1].asnumpy()
+            del self._moves[: len(moves)]
+            self._ran.add((kind, rows, heads))
+            seconds = time.perf_counter() - started if known else None
+        return StepOutput(chosen[0], chosen[1], logprobs, out[2] if scores else None, seconds)
 
-    def logits(self, plan: StepPlan, rows: int) -> np.ndarray:
+    def logits(self, plan: StepPlan) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
-        plan.moves, self._moves = self._moves, []
-        rows = row_bucket(max(rows, len(plan.moves)))
-        take = np.arange(rows, dtype=np.int32)
-        out = self._graph(None)(ms.Tensor(plan.row_matrix(rows)), ms.Tensor(take))
-        return out.asnumpy()[: len(plan.rows)]
+        while len(self._moves) > MAX_ROWS:
+            self._launch(StepPlan(), False)
+        moves = list(self._moves)
+        rows = max(plan.bucket, row_bucket(max(1, len(moves))))
+        matrix, take = plan.row_matrix(rows, moves), np.arange(rows, dtype=np.int32)
+        with LOCK, interrupts.held():
+            out = self._graph(None)(ms.Tensor(matrix), ms.Tensor(take)).asnumpy()
+            del self._moves[: len(moves)]
+        return out[: len(plan.rows)]
 
     def _forget_graphs(self) -> None:
         """What is compiled holds the old pool or adapters."""
-        self._model = None
+        for graph in self._graphs.values():
+            graph.release()
         self._graphs.clear()
+        self._network = None
         self._ran.clear()
 
-    def _network(self) -> CausalLM:
-        if self._model is None:
-            assert self._pool is not None, "reserve first"
-            self._model = CausalLM(self.config, self._weights, self._bank, self._pool.caches, self._backend)
-        return self._model
-
-    def _graph(self, kind: GraphKind | None) -> Callable[..., Any]:
+    def _graph(self, kind: StepKind | None) -> Graph:
         """The step of a kind (None for bare logits), compiled in graph mode once per shape."""
         if kind not in self._graphs:
-            model = self._network()
-            cell = model if kind is None else ScoreStep(model, kind.contrast, kind.scores, self._backend)
-            self._graphs[kind] = compiled(cell)
+            if self._network is None:
+                assert self._pool is not None, "reserve first"
+                self._network = self._factory.build(self._pool.caches)
+            cell = self._network if kind is None else ScoreStep(self._network, kind.scores, self._backend)
+            self._graphs[kind] = Graph(cell)
         return self._graphs[kind]
-
-
-def compiled(cell: ms.nn.Cell) -> Callable[..., Any]:
-    """A Cell as a compiled function, whatever mode the surrounding program runs in.
-
-    A direct call of a Cell would walk its whole tree in Python at every step.
-    """
-    cell.set_train(False)
-
-    def step(*arguments):
-        return cell(*arguments)
-
-    step.__name__ = f"step_{next(_NUMBERS)}"  # MindSpore warns of functions of one name that are compiled again
-    return ms.jit(step)

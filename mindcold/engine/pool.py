@@ -1,78 +1,106 @@
-"""The pool of KV cells and the slots that own ranges of it."""
+"""The pool of KV slots and the segments that own ranges of it; a slot is the place of one token, as in vLLM."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import mindspore as ms
 import numpy as np
 import psutil
 
-from mindcold.config import ModelConfig
 from mindcold.errors import RequestError
 
 
-@dataclass(slots=True)
-class Slot:
-    """One KV sequence: `size` cells from `start`, of which the first `length` hold committed tokens."""
+class CacheShape(Protocol):
+    """What the size of a slot depends on."""
+
+    @property
+    def num_hidden_layers(self) -> int: ...
+
+    @property
+    def num_key_value_heads(self) -> int: ...
+
+    @property
+    def head_dim(self) -> int: ...
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """A range of slots that holds the tokens of one stream from position `first` on; its parent holds those before."""
 
     start: int
+    """First slot."""
     size: int
+    """Slots."""
     adapter: int
-    """Adapter id of the sequence, -1 for the base; keys and values of different adapters differ."""
-    length: int = 0
+    """Adapter id of the tokens, -1 for the base; keys and values of different adapters differ."""
+    first: int = 0
+    """Position of the token in the first slot."""
+    parent: "Segment | None" = None
+
+    @property
+    def depth(self) -> int:
+        """Segments of the chain that ends here."""
+        return 1 if self.parent is None else 1 + self.parent.depth
+
+    def slot(self, position: int) -> int:
+        """Slot of a position that is not before `first`."""
+        return self.start + position - self.first
 
 
 class KVPool:
-    """Keys and values of all sequences: per layer two Parameters float32 [cells, kv_heads, head_dim].
+    """Keys and values of all sequences: per layer two Parameters float32 [slots, kv_heads, head_dim].
 
-    The last cell belongs to nobody: padding rows may write there.
+    The last slot belongs to nobody: padding rows may write there.
     """
 
-    def __init__(self, config: ModelConfig, cells: int, old: "KVPool | None" = None):
-        """A pool of `cells` cells; the slots of `old`, if given, live on in it with their keys and values."""
-        self.config, self.cells = config, cells
-        bytes_needed = cells * self.cell_bytes(config)
-        available = psutil.virtual_memory().available
-        if bytes_needed > available:
+    def __init__(self, shape: CacheShape, slots: int, old: "KVPool | None" = None):
+        """A pool of `slots` slots; the segments of `old`, if given, live on in it with their keys and values.
+
+        Raises RequestError where memory does not suffice.
+        """
+        self.shape, self.slots = shape, slots
+        needed, available = slots * self.slot_bytes(shape), psutil.virtual_memory().available
+        if needed > available:
             raise RequestError(
-                f"KV cache of {cells} tokens needs {bytes_needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free; "
+                f"KV cache of {slots} tokens needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free; "
                 "use shorter prompts, fewer new tokens or a smaller batch"
             )
-        self._slots: list[Slot] = old._slots if old else []
-        kept = old.caches if old and old._slots else [(None, None)] * config.num_hidden_layers
+        self._segments: list[Segment] = list(old._segments) if old else []
+        kept = old.caches if old and old._segments else [(None, None)] * shape.num_hidden_layers
         self.caches: list[tuple[ms.Parameter, ms.Parameter]] = [
             (self._parameter(key, f"kv.{i}.key"), self._parameter(value, f"kv.{i}.value"))
             for i, (key, value) in enumerate(kept)
         ]
 
     @staticmethod
-    def cell_bytes(config: ModelConfig) -> int:
-        """Memory of one token of one sequence, bytes."""
-        return 8 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    def slot_bytes(shape: CacheShape) -> int:
+        """Memory of one token of one stream, bytes."""
+        return 8 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
 
     def _parameter(self, old: ms.Parameter | None, name: str) -> ms.Parameter:
-        cells = np.zeros((self.cells, self.config.num_key_value_heads, self.config.head_dim), np.float32)
+        values = np.zeros((self.slots, self.shape.num_key_value_heads, self.shape.head_dim), np.float32)
         if old is not None:
-            cells[: old.shape[0]] = old.asnumpy()
-        return ms.Parameter(ms.Tensor.from_numpy(cells), name=name, requires_grad=False)
+            values[: old.shape[0]] = old.asnumpy()
+        return ms.Parameter(ms.Tensor.from_numpy(values), name=name, requires_grad=False)
 
     @property
     def used(self) -> int:
-        """Cells up to the end of the last open slot."""
-        return self._slots[-1].start + self._slots[-1].size if self._slots else 0
+        """Slots up to the end of the last segment."""
+        return self._segments[-1].start + self._segments[-1].size if self._segments else 0
 
-    def open(self, size: int, adapter: int) -> Slot | None:
-        """The first free range of `size` cells as a slot, or None while there is none."""
+    def open(self, size: int, adapter: int) -> Segment | None:
+        """The first free range of `size` slots as a segment, or None while there is none."""
         start = 0
-        for position, slot in enumerate([*self._slots, None]):
-            end = slot.start if slot else self.cells - 1
+        for place, segment in enumerate([*self._segments, None]):
+            end = segment.start if segment else self.slots - 1
             if end - start >= size:
-                fresh = Slot(start, size, adapter)
-                self._slots.insert(position, fresh)
+                fresh = Segment(start, size, adapter)
+                self._segments.insert(place, fresh)
                 return fresh
-            if slot:
-                start = slot.start + slot.size
+            if segment:
+                start = segment.start + segment.size
         return None
 
-    def close(self, slot: Slot) -> None:
-        """Give the slot's cells back."""
-        self._slots = [item for item in self._slots if item is not slot]
+    def close(self, segment: Segment) -> None:
+        """Give its slots back."""
+        self._segments = [item for item in self._segments if item is not segment]

@@ -1,30 +1,27 @@
-"""The compiled unit: rows through the network, the score and choice of each head, and what came true of drafts."""
+"""The compiled unit: rows through the network, the score and choice of each head, and the draft tokens it accepts."""
 
-from mindspore import nn
+from mindspore import nn, ops
 
-from mindcold.model import CausalLM
 from mindcold.ops import contrastive_score, tree_verify
 
 
 class ScoreStep(nn.Cell):
     """One decoding step as one graph.
 
-    construct(rows int32 [8, R], heads int32 [4, P], alpha_beta float32 [P, 2]) -> verified int32 [4, P] (see
-    `mindcold.ops.tree_verify`), logprob float32 [P], and with `scores` the scores float32 [P, vocab] behind them. The
-    lines of `heads` are the expert's row, the amateur's, the draft token and the head of its parent. Without `contrast`
-    the expert's logits serve as both, and only P rows go through the output projection.
+    construct(rows int32 [11, R], heads int32 [4, P], alpha_beta float32 [P, 2], allowed int8 [P, vocab] or None) ->
+    chosen int32 [2, P] (the token of each head, and the head of the draft node it accepts, -1 for none), logprob
+    float32 [P], and with `scores` the scores float32 [P, vocab]. The lines of `heads` are the expert's row, the
+    amateur's (-1 for none), the draft token and the head of its parent.
     """
 
-    def __init__(self, model: CausalLM, contrast: bool, scores: bool, backend: str = "auto"):
+    def __init__(self, network: nn.Cell, scores: bool, backend: str = "auto"):
         super().__init__(auto_prefix=False)
-        self.model, self.contrast, self.scores = model, contrast, scores
+        self.network, self.scores = network, scores
         self.score, self.verify = contrastive_score.body(backend), tree_verify.body(backend)
+        self.stack = ops.Stack()
 
-    def construct(self, rows, heads, alpha_beta):
-        if self.contrast:
-            scores, token, logprob = self.score.stacked(self.model(rows, heads[:2].reshape(-1)), alpha_beta)
-        else:
-            logits = self.model(rows, heads[0])
-            scores, token, logprob = self.score(logits, logits, alpha_beta)
-        verified = self.verify(token, heads[2], heads[3])
-        return (verified, logprob, scores) if self.scores else (verified, logprob)
+    def construct(self, rows, heads, alpha_beta, allowed=None):
+        logits = self.network(rows, heads[:2].reshape(-1))
+        scores, token, logprob = self.score.stacked(logits, alpha_beta, allowed)
+        chosen = self.stack((token, self.verify(token, heads[2], heads[3])))
+        return (chosen, logprob, scores) if self.scores else (chosen, logprob)

@@ -1,0 +1,120 @@
+"""Requests as they are given to requests the scheduler can run: everything is checked here, before any work."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mindcold.config import ModelConfig
+from mindcold.constraints import ConstraintSet, Vocabulary, parse_constraint
+from mindcold.decoding import RequestState, find
+from mindcold.decoding.request import BASE_ADAPTER
+from mindcold.decoding.rollout import RolloutSource
+from mindcold.decoding.sampling import TokenFilter
+from mindcold.drafting import DRAFT_MODEL, TableKey, TrigramDrafter, TrigramTables
+from mindcold.engine import Engine
+from mindcold.errors import RequestError
+from mindcold.prompts import PromptEncoder
+from mindcold.request import Request
+from mindcold.sampling_params import SamplingParams
+from mindcold.tokenizer import Tokenizer
+
+BASE = "base"
+"""Adapter name that means the base model alone."""
+
+
+class RequestBuilder:
+    """Builds the requests of a loaded model."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: ModelConfig,
+        tokenizer: Tokenizer | None,
+        encoder: PromptEncoder,
+        draft_engine: Callable[[str], Engine],
+    ):
+        """`draft_engine` gives the engine of a draft model by name; RequestError for one of another vocabulary."""
+        self._engine, self._config, self._tokenizer = engine, config, tokenizer
+        self._encoder, self._draft_engine = encoder, draft_engine
+
+    def build(self, index: int, request: Request, trigrams: TrigramTables, where: str = "prompt: ") -> RequestState:
+        """A checked request with number `index` of its call; RequestError names what is wrong, after `where`.
+
+        The drafts it makes are learned in `trigrams`.
+        """
+        prompt = self._encoder.encode(request.prompt, where)
+        params = SamplingParams.of(request.options)
+        method, contrast = find(request.method), find(request.method).contrast(params)
+        method.check(params)
+        if params.stops and self._tokenizer is None:
+            raise RequestError("stop_strings: the model has no tokenizer; use eos_token_id")
+        if contrast and not self._engine.adapters:
+            raise RequestError(
+                f"method: {request.method!r} contrasts an adapter with the base; give an adapter to load"
+            )
+        limit = self._config.max_position_embeddings
+        if len(prompt) >= limit:
+            raise RequestError(
+                f"{where}{len(prompt)} tokens fill the model's max_position_embeddings {limit}; "
+                "no room for a new token"
+            )
+        eos, vocab_size = params.eos(self._config.eos_token_ids, self._config.vocab_size), self._config.vocab_size
+        constraints = parse_constraint(params.constraint)
+        watched, masked = None, False
+        if method.search.constrained or constraints:
+            watched = ConstraintSet.start(constraints, Vocabulary(self._tokenizer, vocab_size, eos))
+            masked = watched.allowed() is not None
+        state = RequestState(
+            index=index,
+            engine=self._engine,
+            prompt=prompt,
+            method=method,
+            params=params,
+            adapter=self.adapter_id(request.adapter),
+            eos=eos,
+            max_new_tokens=min(params.max_new_tokens, limit - len(prompt)),
+            filter=TokenFilter(vocab_size, params.min_new_tokens, eos, params.bad_words(vocab_size), masked),
+            contrast=contrast,
+            constraints=watched,
+            cumulative=any(item.cumulative for item in constraints),
+        )
+        self._add_drafts(state, trigrams)
+        return state
+
+    def _add_drafts(self, state: RequestState, trigrams: TrigramTables) -> None:
+        """The drafter of a request, and what looks ahead for it."""
+        method, params = state.method, state.params
+        draft = method.draft if params.draft is None else params.draft
+        if draft == "none" and method.drafts is None:
+            raise RequestError(f"draft: method {method.name!r} needs one: base, trigram or a model folder")
+        if draft == "none":
+            return
+        score = "plain" if not state.contrast else f"alpha {params.alpha} beta {params.beta}"
+        key = TableKey(BASE if state.adapter < 0 else self._engine.adapters[state.adapter].name, score)
+        state.drafter = TrigramDrafter(trigrams, key, params.search, params.adaptation)
+        state.draft_budget = trigrams.budget(key, state.needs_scores)
+        if method.drafts is None:
+            state.rollouts = self._rollouts(state.drafter, draft, trigrams, params)
+
+    def _rollouts(
+        self, own: TrigramDrafter, draft: str, trigrams: TrigramTables, params: SamplingParams
+    ) -> RolloutSource:
+        """What looks ahead: the base, the trigrams, or another model of the same vocabulary."""
+        if draft == "trigram":
+            return RolloutSource(own)
+        engine = self._engine if draft == BASE else self._draft_engine(draft)
+        owner = BASE if draft == BASE else f"{DRAFT_MODEL}{draft}"
+        drafter = TrigramDrafter(trigrams, TableKey(owner), adaptation=params.adaptation)
+        return RolloutSource(drafter, engine, BASE_ADAPTER)
+
+    def adapter_id(self, name: str | None) -> int:
+        """Id of a live adapter; None means the first one, or the base where there is none."""
+        names = [adapter.name for adapter in self._engine.adapters]
+        if name == BASE or (name is None and not names):
+            return BASE_ADAPTER
+        if name is None:
+            return 0
+        if name not in names:
+            raise RequestError(f"adapter: {name!r} is not loaded; known are {', '.join([BASE, *names])}")
+        return names.index(name)
+
+

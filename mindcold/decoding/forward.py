@@ -1,0 +1,117 @@
+"""What a method asks the scheduler for: a pass of a model over some sequences, and what it gives."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mindcold.constraints import ConstraintError
+from mindcold.decoding.request import Contrast, SelectedToken
+from mindcold.drafting import Draft
+from mindcold.engine import Engine, StepOutput
+from mindcold.engine import Sequence as KVSequence
+from mindcold.errors import RequestError
+
+Mask = np.ndarray | None
+"""Which tokens may come, bool [vocab]; None for all."""
+
+
+@dataclass(slots=True)
+class SequenceSpec:
+    """A sequence a method needs for as long as its request runs."""
+
+    engine: Engine
+    adapters: list[int]
+    """Adapter id of each stream."""
+    size: int
+    """Tokens, without those of a sequence it shares."""
+
+    @property
+    def slots(self) -> int:
+        """KV slots."""
+        return self.size * len(self.adapters)
+
+
+@dataclass(slots=True)
+class Feed:
+    """One sequence in a pass: its pending tokens, which become part of it, and a draft after them, which does not.
+
+    The scores that are wanted are those after the last pending token and after each node of the draft.
+    """
+
+    sequence: KVSequence
+    draft: Draft = field(default_factory=Draft)
+    masks: Sequence[Mask] = ()
+    """Of the last pending token and each node; empty for none."""
+
+    @property
+    def heads(self) -> int:
+        """Places that are scored."""
+        return 1 + len(self.draft.tokens)
+
+
+@dataclass(slots=True)
+class ForwardRequest:
+    """One pass of a model, which may share its steps with the passes of other requests."""
+
+    feeds: list[Feed]
+    contrast: Contrast | None = None
+    scores: bool = False
+    """Whether scores of the whole vocabulary are wanted, beside the best token."""
+    drafting: bool = False
+    """Whether it is for a draft, and no pass of the target."""
+    offer: Callable[[int, int, int], None] | None = None
+    """Told how many rows the step has anyway, how many requests draft in it, and how many draft nodes fit; may put a
+    draft into its feed."""
+
+
+class ForwardResult:
+    """What a pass gave for one feed; head 0 is the last pending token, head 1 + i node i of the draft."""
+
+    __slots__ = ("_first", "_output", "feed")
+
+    def __init__(self, feed: Feed, output: StepOutput, first: int):
+        self.feed, self._output, self._first = feed, output, first
+
+    def token(self, head: int = 0) -> int:
+        """The best token that may come."""
+        return int(self._output.tokens[self._first + head])
+
+    def logprob(self, head: int = 0) -> float:
+        """Its natural log-probability; -inf where none may."""
+        return float(self._output.logprobs[self._first + head])
+
+    def best(self, head: int = 0) -> tuple[int, float]:
+        """Both; ConstraintError where no token may come, RequestError where scores are no numbers."""
+        token, logprob = self.token(head), self.logprob(head)
+        if math.isnan(logprob):
+            raise RequestError("scores: not a number; the weights of the model or the adapter are damaged")
+        if logprob == -math.inf:
+            raise ConstraintError("constraint: no token with a score is allowed here")
+        return token, logprob
+
+    def scores(self, head: int = 0) -> np.ndarray:
+        """Scores float32 [vocab], -inf for what may not come; read only."""
+        return self._output.row(self._first + head)
+
+    def child(self, head: int, token: int) -> int:
+        """Node of the draft that has this token after a head, -1 for none."""
+        place = self._first + head
+        if token == self._output.tokens[place]:
+            return max(int(self._output.accepted[place]) - self._first - 1, -1)
+        return self.feed.draft.child(head - 1, token)  # not the graph's own choice
+
+    def accept(self, decide: Callable[[int], tuple[int, float]]) -> Iterator[tuple[SelectedToken, int]]:
+        """Decide tokens along the draft until one is not in it; with each the node it accepts, -1 for none.
+
+        `decide` gives token and log-probability of a head, once for each visited one: so drafts change nothing, for
+        sampling too (unlike the rule of ADED's code, arXiv 2407.12021).
+        """
+        node = -1
+        while True:
+            token, logprob = decide(node + 1)
+            node = self.child(node + 1, token)
+            yield SelectedToken(token, logprob, node >= 0), node
+            if node < 0:
+                return

@@ -1,0 +1,126 @@
+"""Roll-outs: greedy continuations by something cheaper than the target, which look ahead for it."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
+from mindcold.drafting import Draft, TrigramDrafter
+from mindcold.engine import Engine
+from mindcold.engine import Sequence as KVSequence
+
+MAX_GUESS, MIN_PROBABILITY = 4, 0.35
+"""Tokens of the drafts that roll-outs verify on their way at most, and the path probability these have to have."""
+
+Rolling = Generator[ForwardRequest, list[ForwardResult], list[list[int]]]
+"""Passes that are asked for, and in the end one continuation of each start."""
+
+
+@dataclass(slots=True)
+class RolloutSource:
+    """What looks ahead: a model under an adapter, or the trigram tables alone."""
+
+    drafter: TrigramDrafter
+    """Knows what the model is likely to say, or is the source itself."""
+    engine: Engine | None = None
+    adapter: int = -1
+
+    def sequences(self, size: int, branches: int, lookahead: int) -> list[SequenceSpec]:
+        """What it needs for texts of `size` tokens and so many starts at once."""
+        if self.engine is None:
+            return []
+        branch = SequenceSpec(self.engine, [self.adapter], lookahead + 2)
+        return [SequenceSpec(self.engine, [self.adapter], size), *[branch] * branches]
+
+    def open(self, eos: Sequence[int], sequences: list[KVSequence]) -> "Rollouts":
+        """One request's roll-outs, on the sequences it needs."""
+        if self.engine is None:
+            return TrigramRollouts(self.drafter, eos)
+        return ModelRollouts(self.drafter, eos, sequences)
+
+
+class Rollouts(Protocol):
+    """One request's source of continuations."""
+
+    def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
+        """At most `length` tokens after the prefix and each start, up to and with an end-of-text."""
+        ...
+
+
+def guess(drafter: TrigramDrafter, ids: Sequence[int], room: int) -> Draft:
+    """A few tokens a model is likely to say after a text, for which it has so much room; they change no token."""
+    return Draft.chain(drafter.path(ids, min(room, MAX_GUESS), MIN_PROBABILITY))
+
+
+def until_end(tokens: Sequence[int], eos: frozenset[int]) -> list[int]:
+    """Tokens up to and with the first end-of-text."""
+    end = next((i + 1 for i, token in enumerate(tokens) if token in eos), len(tokens))
+    return list(tokens[:end])
+
+
+class ModelRollouts:
+    """A model's own greedy continuations, all starts in the same steps; keys and values are kept between calls."""
+
+    def __init__(self, drafter: TrigramDrafter, eos: Sequence[int], sequences: list[KVSequence]):
+        self._drafter, self._eos = drafter, frozenset(eos)
+        self._main, *self._branches = sequences
+        self._ids: list[int] = []
+        """What the main sequence holds."""
+
+    def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
+        """See Rollouts; a single empty start stays in the cache, in case it is accepted."""
+        main, alone, prefix = self._main, len(starts) == 1 and not starts[0], list(prefix)
+        known, limit = 0, min(len(self._ids), len(prefix) - 1)
+        while known < limit and self._ids[known] == prefix[known]:
+            known += 1
+        main.trim(known)
+        main.pending, self._ids = prefix[known:], prefix
+        (result,) = yield ForwardRequest([Feed(main)], drafting=True)
+        if alone:
+            first = result.token()
+            main.pending = [first]
+            (out,) = yield from self._extend([main], [prefix], [[first]], length)
+            self._ids = (prefix + out)[: main.length]
+            self._drafter.observe(prefix + out, len(out))
+            return [out]
+        live = [i for i, start in enumerate(starts) if start[-1] not in self._eos]
+        branches = [self._branches[i] for i in live]
+        for branch, i in zip(branches, live, strict=True):
+            branch.share(main)
+            branch.pending = list(starts[i])
+        texts = [prefix + list(starts[i]) for i in live]
+        found = yield from self._extend(branches, texts, [[] for _ in live], length)
+        futures = dict(zip(live, found, strict=True))
+        return [futures.get(i, []) for i in range(len(starts))]
+
+    def _extend(
+        self, sequences: list[KVSequence], texts: list[list[int]], outs: list[list[int]], length: int
+    ) -> Rolling:
+        """Go on from each sequence's pending tokens until it has put out `length` tokens or ended."""
+        live = list(range(len(sequences)))
+        while live := [i for i in live if len(outs[i]) < length and not (outs[i] and outs[i][-1] in self._eos)]:
+            feeds = []
+            for i in live:
+                draft = guess(self._drafter, [*texts[i], *outs[i]], length - len(outs[i]) - 1)
+                feeds.append(Feed(sequences[i], draft))
+            for i, result in zip(live, (yield ForwardRequest(feeds, drafting=True)), strict=True):
+                said = list(result.accept(result.best))
+                sequences[i].accept([node for _, node in said if node >= 0])
+                outs[i] += until_end([selected.token for selected, _ in said], self._eos)
+                sequences[i].pending = outs[i][-1:]
+        return outs
+
+
+class TrigramRollouts:
+    """The likeliest path of the trigram tables: no model at all."""
+
+    def __init__(self, drafter: TrigramDrafter, eos: Sequence[int]):
+        self._drafter, self._eos = drafter, frozenset(eos)
+
+    def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
+        """See Rollouts; shorter where nothing is known."""
+        yield from ()
+        return [self._one([*prefix, *start], length) for start in starts]
+
+    def _one(self, ids: list[int], length: int) -> list[int]:
+        return [] if ids[-1] in self._eos else until_end(self._drafter.path(ids, length), self._eos)

@@ -1,0 +1,108 @@
+"""The one way from scores to a token: what may come, penalties, truncation and the draw, on NumPy rows.
+
+The order is that of `transformers`, with one rule on top: whatever forbids a token acts before the plausibility cut of
+a contrast, for the mask goes into the graph that scores.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mindcold.constraints import ConstraintError, ConstraintSet
+from mindcold.sampling_params import SamplingParams
+
+
+@dataclass(frozen=True)
+class TokenFilter:
+    """What may come next in one request: constraints that forbid, minimum length, tokens and sequences never to come."""
+
+    vocab_size: int
+    min_new_tokens: int
+    eos: tuple[int, ...]
+    bad_words: Sequence[tuple[int, ...]] = ()
+    constrained: bool = False
+    """Whether constraints forbid tokens."""
+
+    def active(self, produced: int) -> bool:
+        """Whether anything may be forbidden after so many new tokens."""
+        return self.constrained or bool(self.bad_words) or (bool(self.eos) and produced < self.min_new_tokens)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.bad_words), default=1)
+
+    def mask(self, ids: Sequence[int], produced: int, state: ConstraintSet | None) -> np.ndarray | None:
+        """Tokens that may follow `ids`, of which the last `produced` are new: bool [vocab], None for all.
+
+        ConstraintError where none is left.
+        """
+        if not self.active(produced):
+            return None
+        allowed = state.allowed() if self.constrained and state else None
+        mask = np.ones(self.vocab_size, bool) if allowed is None else np.array(allowed, bool)
+        if produced < self.min_new_tokens:
+            mask[list(self.eos)] = False
+        last = tuple(ids[max(0, len(ids) - self._longest + 1) :]) if self._longest > 1 else ()
+        for word in self.bad_words:
+            if len(word) == 1 or (len(last) >= len(word) - 1 and last[len(last) - len(word) + 1 :] == word[:-1]):
+                mask[word[-1]] = False
+        if not mask.any():
+            raise ConstraintError("constraint: no token is allowed here, by constraint, minimum length and bad words")
+        return mask
+
+
+def penalise(scores: np.ndarray, seen: Iterable[int], penalty: float) -> np.ndarray:
+    """Repetition penalty (Keskar et al. 2019): scores of seen tokens divided, or multiplied when negative."""
+    ids = np.unique(np.fromiter(seen, np.int64))
+    if penalty == 1.0 or not len(ids):
+        return scores
+    out = scores.copy()
+    out[ids] = np.where(out[ids] < 0, out[ids] * np.float32(penalty), out[ids] / np.float32(penalty))
+    return out
+
+
+def probabilities(scores: np.ndarray, params: SamplingParams) -> np.ndarray:
+    """Distribution to draw from, float64 [vocab]: temperature, top-k, top-p, min-p, in the order of transformers."""
+    logits = scores.astype(np.float64) / params.temperature
+    if 0 < params.top_k < logits.size:
+        kth = np.partition(logits, -params.top_k)[-params.top_k]
+        logits = np.where(logits < kth, -np.inf, logits)
+    weights = np.exp(logits - logits.max())
+    p = weights / weights.sum()
+    if params.top_p < 1.0:
+        order = np.argsort(-logits, kind="stable")
+        before = np.cumsum(p[order]) - p[order]  # a token stays while those before it have not reached top_p
+        p[order[before >= params.top_p]] = 0.0
+        p /= p.sum()
+    if params.min_p > 0.0:
+        p[p < params.min_p * p.max()] = 0.0
+        p /= p.sum()
+    return p
+
+
+def draw(p: np.ndarray, seed: int, request: int, position: int) -> int:
+    """One draw from a distribution; the random number depends on (seed, request, position) alone."""
+    key = np.random.SeedSequence([seed, request, position])
+    u = np.random.Generator(np.random.Philox(key)).random()
+    cumulative = np.cumsum(p)
+    return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+
+
+def top(scores: np.ndarray, count: int) -> np.ndarray:
+    """Ids of the best tokens that have a score at all, best first, the lowest ids on ties."""
+    if count < scores.size:
+        least = np.partition(scores, scores.size - count)[scores.size - count]
+        ids = np.flatnonzero(scores >= least)
+    else:
+        ids = np.arange(scores.size)
+    ids = ids[np.isfinite(scores[ids])]
+    return ids[np.argsort(-scores[ids], kind="stable")][:count]
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Natural log of the softmax of each row of `scores` [..., vocab], float64."""
+    wide = scores.astype(np.float64)
+    best = wide.max(axis=-1, keepdims=True)
+    return wide - best - np.log(np.exp(wide - best).sum(axis=-1, keepdims=True))

@@ -1,0 +1,140 @@
+"""Token by token, with a draft tree verified in the same pass: greedy decoding, sampling, CoLD and ADED.
+
+CoLD (arXiv 2505.14620; the formula is that of O'Brien & Lewis, arXiv 2309.09117) is this under the contrast of adapter
+and base; ADED (arXiv 2407.12021) is this with trigram drafts. Drafts change no token, sampled ones neither.
+"""
+
+import time
+from collections.abc import Generator
+
+import numpy as np
+
+from mindcold.constraints import ConstraintError, ConstraintSet
+from mindcold import sampling_params
+from mindcold.decoding import sampling
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.request import RequestState, SelectedToken
+from mindcold.drafting import Draft
+from mindcold.engine import Sequence
+
+
+class TokenTree:
+    """One generation: its sequence, and the draft of the step under way."""
+
+    keywords = frozenset({sampling_params.DRAFT})
+    samples = True
+    constrained = False
+
+    @staticmethod
+    def sequences(state: RequestState) -> list[SequenceSpec]:
+        """One, as long as the text may get."""
+        return [SequenceSpec(state.engine, state.stream_adapters, state.size)]
+
+    def __init__(self, state: RequestState, sequences: list[Sequence]):
+        self.state, (self.sequence,) = state, sequences
+        self.sequence.pending = list(state.prompt)
+        if state.drafter:
+            state.drafter.observe(state.prompt, len(state.prompt))
+
+    def steps(self) -> Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]:
+        """Tokens as passes decide them, one or, where drafts are right, several at once."""
+        state, sequence = self.state, self.sequence
+        while True:
+            masks = [self._mask()] if state.filter.active(len(state.token_ids)) else ()
+            self.feed = Feed(sequence, Draft(), masks)
+            offer = self._offer if state.drafter else None
+            (result,) = yield ForwardRequest([self.feed], state.contrast, state.needs_scores, offer=offer)
+            before, path = len(state.token_ids), list[int]()
+            try:
+                for selected, node in result.accept(lambda head: self._choose(result, head)):  # noqa: B023 - used here
+                    if node >= 0:
+                        path.append(node)
+                    yield selected
+            finally:  # the request may end in the middle of a draft
+                self._observe(len(state.token_ids) - before, len(path))
+            sequence.accept(path)
+            sequence.pending = state.token_ids[-1:]
+
+    def _mask(self) -> Mask:
+        state = self.state
+        return state.filter.mask(state.context, len(state.token_ids), state.constraints)
+
+    def _choose(self, result: ForwardResult, head: int) -> tuple[int, float]:
+        """Token and log-probability of a head: the graph's own choice, or one made from its scores."""
+        state = self.state
+        if not state.needs_scores:
+            return result.best(head)
+        result.best(head)  # refused where nothing may come
+        scores = sampling.penalise(result.scores(head), state.context, state.params.repetition_penalty)
+        if state.sampled:
+            p = sampling.probabilities(scores, state.params)
+            token = sampling.draw(p, state.params.seed, state.index, len(state.token_ids))
+        else:
+            token = int(scores.argmax())
+        return token, float(sampling.log_softmax(scores)[token])
+
+    def _offer(self, rows: int, drafting: int, room: int) -> None:
+        """Draft for a step that has `rows` rows anyway, `drafting` requests and room for so many nodes, if it pays."""
+        state, budget = self.state, self.state.draft_budget
+        assert state.drafter and budget
+        # a row is worth what it costs when all that draft in this step do as this one
+        wanted, streams = state.params.draft_tokens, drafting * len(self.sequence.streams)
+        count = min(room, state.room - 1)
+        if wanted and room < min(wanted, state.room - 1):
+            state.draft_cap = min(room, state.draft_cap or room)
+        if count < 1 or not (wanted or budget.ready()):
+            return
+        began = time.perf_counter()
+        cost = state.engine.costs[state.needs_scores]
+        if wanted:
+            draft = state.drafter.propose(state.context, min(count, wanted))
+        else:
+            draft = state.drafter.propose(state.context, count, budget.floor(cost, rows, streams))
+            draft = draft.first(budget.choose(cost, draft.probabilities, rows, streams, count))
+        if state.filter.active(len(state.token_ids)):
+            draft, masks = allowed_part(state, draft)
+            self.feed.masks = [*self.feed.masks, *masks]
+        self.feed.draft = draft
+        state.drafting_seconds += time.perf_counter() - began
+
+    def _observe(self, new: int, accepted: int) -> None:
+        """What became of a draft: let budget and drafter learn."""
+        state, draft = self.state, self.feed.draft
+        state.drafted += len(draft.tokens)
+        state.count_accepted(accepted)
+        if draft.tokens and state.draft_budget:
+            state.draft_budget.observed(draft.probabilities, accepted)
+        state.teach(new)
+
+
+def allowed_part(state: RequestState, draft: Draft) -> tuple[Draft, list[np.ndarray | None]]:
+    """The part of a draft that may come, and what may come after each of its nodes.
+
+    Nodes after an end of text, and those whose constraint fails or leaves no token, are left out with all after them.
+    """
+    masks: list[np.ndarray | None] = []
+    kept: list[int] = []
+    states: dict[int, tuple[ConstraintSet | None, Mask, list[int]]] = {}
+    ids, produced = state.context, len(state.token_ids)
+    fork = state.constraints.fork() if state.constraints and state.filter.constrained else None
+    states[-1] = fork, state.filter.mask(ids, produced, fork), []
+    for node, (token, parent) in enumerate(zip(draft.tokens, draft.parents, strict=True)):
+        if parent not in states:
+            continue
+        above, mask, path = states[parent]
+        if (mask is not None and not mask[token]) or (path and path[-1] in state.eos):
+            continue
+        new = [*path, token]
+        below = above.fork() if above else None
+        try:
+            if below:
+                below.advance(token)
+            after = None
+            if token not in state.eos:
+                after = state.filter.mask([*ids, *new], produced + len(new), below)
+        except ConstraintError:
+            continue
+        states[node] = below, after, new
+        masks.append(after)
+        kept.append(node)
+    return draft.subset(kept), masks

@@ -1,0 +1,35 @@
+"""Builds the networks of a model folder for an engine."""
+
+from mindspore import Parameter
+
+from mindcold.adapter import Adapter
+from mindcold.config import ModelConfig
+from mindcold.model.adapter_bank import AdapterBank
+from mindcold.model.causal_lm import CausalLM
+from mindcold.model.weights import Weights
+
+
+class CausalLMFactory:
+    """The weights of a model with its adapters, from which its network is built anew whenever one of them joins."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
+        self.config, self.vocab_size, self.weight_bytes = config, config.vocab_size, weights.nbytes
+        self._weights, self._bank, self._backend = weights, AdapterBank(weights), backend
+
+    @property
+    def cache_shape(self) -> ModelConfig:
+        """The configuration, which has the shape of keys and values."""
+        return self.config
+
+    @property
+    def adapters(self) -> list[Adapter]:
+        """The live adapters; an adapter's id is its place."""
+        return self._bank.adapters
+
+    def add_adapter(self, adapter: Adapter) -> int:
+        """Make an adapter live and return its id."""
+        return self._bank.add(adapter)
+
+    def build(self, caches: list[tuple[Parameter, Parameter]]) -> CausalLM:
+        """The network over these caches, with all adapters that are live now."""
+        return CausalLM(self.config, self._weights, self._bank, caches, self._backend)

@@ -1,0 +1,196 @@
+"""The keywords of one generation: declared once, with type, bounds and help; command line and files follow from here."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from mindcold.errors import RequestError
+
+SCORES = ("plain", "contrastive")
+SEARCHES = ("best_first", "mcts")
+"""How a trigram tree is found: best first is optimal for a budget and looks deeper; the other is ADED's own Monte Carlo
+tree search."""
+ADAPTATIONS = ("decay", "aded")
+"""How trigrams learn: with forgetting, or by the published rule."""
+
+ALWAYS, SAMPLING, CONTRAST, SCORE, DRAFT = "always", "sampling", "contrast", "score", "draft"
+"""What a method must have for a keyword to mean something; other groups are named by the method's search."""
+
+
+def _param(
+    default: Any,
+    text: str,
+    kind: type,
+    group: str = ALWAYS,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: bool = False,
+    choices: Sequence[str] = (),
+) -> Any:
+    """A keyword: its default, one line of help, its type, who uses it, and its bounds (`above` leaves `low` out)."""
+    about = {"help": text, "kind": kind, "group": group, "low": low, "high": high, "above": above}
+    return field(default=default, metadata=about | {"choices": tuple(choices)})
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Keywords of `generate`, under the names of `transformers`; RequestError names the one that is wrong."""
+
+    max_new_tokens: int = _param(64, "new tokens at most", int, low=1)
+    min_new_tokens: int = _param(0, "no end of text before this many new tokens", int, low=0)
+    eos_token_id: int | Sequence[int] | None = _param(
+        None, "end-of-text id or ids; the model's by default, -1 for none", object
+    )
+    stop_strings: str | Sequence[str] | None = _param(None, "end after this text", object)
+    suppress_tokens: Sequence[int] | None = _param(None, "ids that never come", object)
+    bad_words_ids: Sequence[Sequence[int]] | None = _param(None, "sequences of ids that never come", object)
+    repetition_penalty: float = _param(
+        1.0, "divide the positive scores of seen tokens by this, multiply the negative ones", float, low=0, above=True
+    )
+    seed: int = _param(0, "random numbers depend on it, the number of the prompt and the position alone", int, low=0)
+    prefill_chunk: int = _param(256, "rows of one prefill step", int, low=2, high=256)
+
+    do_sample: bool | None = _param(None, "draw instead of taking the best token", bool)
+    temperature: float = _param(1.0, "of the draw", float, SAMPLING, low=0, above=True)
+    top_k: int = _param(0, "draw among the k best tokens; 0 for all", int, SAMPLING, low=0)
+    top_p: float = _param(
+        1.0, "draw among the best tokens that have this much probability", float, SAMPLING, low=0, high=1, above=True
+    )
+    min_p: float = _param(
+        0.0, "drop tokens less probable than this share of the best one", float, SAMPLING, low=0, high=1
+    )
+
+    score: str = _param("plain", "of beam, cdlh and cdsl: plain, or contrastive as in CoLD", str, SCORE, choices=SCORES)
+    alpha: float = _param(
+        0.1, "CoLD: plausibility cut relative to the expert's best token", float, CONTRAST, low=0, high=1, above=True
+    )
+    beta: float = _param(0.5, "CoLD: strength of the contrast; 0 is the adapter alone", float, CONTRAST, low=0)
+
+    draft: str | None = _param(
+        None, "none or trigram; for cdsl what looks ahead: base, trigram or a model of the same vocabulary", str
+    )
+    draft_tokens: int | None = _param(
+        None, "nodes of every draft tree; by default what gains most", int, DRAFT, low=1, high=64
+    )
+    search: str = _param("best_first", "of the trigram tree; mcts is ADED's own", str, DRAFT, choices=SEARCHES)
+    adaptation: str = _param("decay", "of the trigrams; aded is as published", str, DRAFT, choices=ADAPTATIONS)
+
+    constraint: Any = _param(
+        None, "what must hold or is worth much: a constraint, keywords, a function of text, or a list of these", object
+    )
+    num_beams: int = _param(4, "sequences beam search follows", int, "beam", low=1, high=64)
+    length_penalty: float = _param(1.0, "beam search divides by the length to this power", float, "beam")
+    lookahead: int = _param(8, "tokens cdlh and cdsl look ahead", int, "lookahead", low=0, high=64)
+    candidates: int = _param(16, "best tokens they choose from", int, "lookahead", low=1, high=32)
+    reward_weight: float = _param(
+        8.0, "what a reward of 1 counts beside the log-probability of a candidate", float, "lookahead", low=0
+    )
+    exhaustive: bool = _param(
+        False, "look ahead for candidates too that cannot win; changes the time alone", bool, "lookahead"
+    )
+    tau_a: float = _param(0.0, "cdsl: share of a draft the target has to agree with", float, "acceptance", low=0)
+    tau_r: float = _param(
+        0.5, "cdsl: reward a draft has to reach, for keywords the share of the missing ones", float, "acceptance", low=0
+    )
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None or item.default is not None:
+                _check(item.name, value, item.metadata)
+        for text in self.stops:
+            if not isinstance(text, str) or not text:
+                raise RequestError(f"stop_strings: non-empty strings are expected, found {text!r}")
+
+    @classmethod
+    def of(cls, keywords: Mapping[str, Any]) -> "SamplingParams":
+        """Parameters from keywords; an unknown one is refused with the nearest known name."""
+        known = [item.name for item in fields(cls)]
+        for name in keywords:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f", did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+                raise RequestError(f"{name}: not a keyword of generate{hint}")
+        return cls(**keywords)
+
+    def given(self) -> list[tuple[str, str]]:
+        """Name and group of each keyword that differs from its default."""
+        found = []
+        for item in fields(self):
+            value = getattr(self, item.name)
+            same = value is item.default or (isinstance(value, (bool, int, float, str)) and value == item.default)
+            if not same:
+                found.append((item.name, item.metadata["group"]))
+        return found
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Stop strings as a tuple."""
+        if self.stop_strings is None:
+            return ()
+        return (self.stop_strings,) if isinstance(self.stop_strings, str) else tuple(self.stop_strings)
+
+    def eos(self, default: tuple[int, ...], vocab_size: int) -> tuple[int, ...]:
+        """End-of-text ids of this generation; `default` are the model's."""
+        if self.eos_token_id is None:
+            return default
+        given = self.eos_token_id if isinstance(self.eos_token_id, Sequence) else [self.eos_token_id]
+        return tuple(token_ids("eos_token_id", [item for item in given if item != -1], vocab_size))
+
+    def bad_words(self, vocab_size: int) -> list[tuple[int, ...]]:
+        """Sequences of ids that never come: those of `suppress_tokens` and `bad_words_ids`."""
+        single = token_ids("suppress_tokens", self.suppress_tokens or [], vocab_size)
+        words = [tuple(token_ids("bad_words_ids", word, vocab_size)) for word in self.bad_words_ids or []]
+        if not all(words):
+            raise RequestError("bad_words_ids: lists of at least one id are expected")
+        return [*((item,) for item in single), *words]
+
+
+def token_ids(name: str, values: Any, vocab_size: int) -> list[int]:
+    """Checked token ids of a keyword; RequestError names it."""
+    if not isinstance(values, (Sequence)) or isinstance(values, str):
+        raise RequestError(f"{name}: a list of token ids is expected, found {values!r:.80}")
+    for item in values:
+        if not is_token(item, vocab_size):
+            raise RequestError(f"{name}: {item!r} is not a token id below vocab_size {vocab_size}")
+    return [int(item) for item in values]
+
+
+def is_token(value: Any, vocab_size: int) -> bool:
+    """Whether a value is a token id of this vocabulary (Python or NumPy integer)."""
+    return hasattr(value, "__index__") and not isinstance(value, bool) and 0 <= value.__index__() < vocab_size
+
+
+def _check(name: str, value: Any, about: Mapping[str, Any]) -> None:
+    """Refuse a value of the wrong type or out of bounds."""
+    kind, low, high = about["kind"], about["low"], about["high"]
+    if kind is object:
+        return
+    if kind is bool:
+        if value not in (True, False):
+            raise RequestError(f"{name}: true or false is expected, found {value!r}")
+    elif kind is str:
+        if not isinstance(value, str) or (about["choices"] and value not in about["choices"]):
+            known = ", ".join(about["choices"]) or "a string"
+            raise RequestError(f"{name}: {value!r} is not one of {known}")
+    else:
+        number = "an integer" if kind is int else "a number"
+        right = not isinstance(value, bool) and hasattr(value, "__index__" if kind is int else "__float__")
+        inside = right and math.isfinite(value) and low <= value <= high and not (about["above"] and value == low)
+        if not inside:
+            raise RequestError(f"{name}: {number} {bounds(about)} is expected, found {value!r}")
+
+
+def bounds(about: Mapping[str, Any]) -> str:
+    """The bounds of a keyword in words."""
+    low, high = about["low"], about["high"]
+    if math.isfinite(low) and math.isfinite(high):
+        if about["kind"] is int:
+            return f"from {low} to {high}"
+        return f"in {'(' if about['above'] else '['}{low:g}, {high:g}]"
+    if math.isfinite(low):
+        return f"{'>' if about['above'] else '>='} {low:g}"
+    return "other than inf and nan"
