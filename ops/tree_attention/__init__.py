@@ -1,4 +1,4 @@
-"""tree_attention: attention of a step's rows (chains or draft trees) over a pool of KV cells, appended in place."""
+"""tree_attention: attention of a step's rows (chains or draft trees) over a pool of KV slots, appended in place."""
 
 from mindcold.ops import build, registry
 from mindcold.ops.tree_attention.aot import AotTreeAttention
