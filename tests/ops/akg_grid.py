@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 
 from mindcold.ops import contrastive_score, tree_verify, trigram_lookup
-from tests.ops.test_contrastive_score import edge_case, random_case
+from tests.ops.test_contrastive_score import edge_case, random_case, random_mask
 from tests.ops.test_tree_verify import CASES as TREES
 from tests.ops.test_trigram_draft import lookup_cases
 
@@ -24,6 +24,8 @@ def cases(rows, vocab):
     for seed in range(3):
         yield random_case(rows, vocab, seed)
     expert, base, alpha_beta = random_case(rows, vocab)
+    yield expert, base, alpha_beta, random_mask(rows, vocab)
+    yield expert, np.full_like(base, np.nan), alpha_beta * np.float32([1, 0])  # a base that may not be read
     yield np.zeros_like(expert), np.zeros_like(base), alpha_beta
     expert[:, [vocab // 3, vocab // 2, vocab - 1]] = base[:, [vocab // 3, vocab // 2, vocab - 1]] = 40.0
     yield expert, base, alpha_beta
@@ -37,6 +39,7 @@ def edges():
             expert, base, alpha_beta = edge_case(name)
             alpha_beta[:] = setting
             yield expert, base, alpha_beta
+            yield expert, base, alpha_beta, random_mask(*expert.shape)
 
 
 def compare(graph, inputs):
@@ -74,8 +77,8 @@ def main():
     warnings.simplefilter("ignore", RuntimeWarning)  # AKG infers shapes by running the kernels on zeros
     body, wrong, count = contrastive_score.body("akg"), [], 0
 
-    def step(expert, base, alpha_beta):
-        return body(expert, base, alpha_beta)
+    def step(expert, base, alpha_beta, allowed=None):
+        return body(expert, base, alpha_beta, allowed)
 
     graph = ms.jit(step)
     for shape in GRID:
