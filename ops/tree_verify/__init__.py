@@ -1,4 +1,4 @@
-"""tree_verify: the choice at every node of a draft tree to the path that came true."""
+"""tree_verify: the child of every node of a draft tree that is accepted."""
 
 from mindcold.ops import build, hybrid, registry
 from mindcold.ops.tree_verify.akg import AkgTreeVerify
