@@ -9,7 +9,7 @@ operator = registry.Operator(
     "tree_attention",
     reference,
     (
-        registry.Body("aot", AotTreeAttention, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("aot", AotTreeAttention, lambda: registry.on_cpu() or build.unavailable_reason()),
         registry.Body("builtin", BuiltinTreeAttention, lambda: None),
     ),
 )

@@ -10,8 +10,8 @@ operator = registry.Operator(
     "tree_verify",
     reference,
     (
-        registry.Body("aot", AotTreeVerify, lambda: registry.on_cpu() or build.why_not()),
-        registry.Body("akg", AkgTreeVerify, hybrid.why_not, automatic=False),
+        registry.Body("aot", AotTreeVerify, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("akg", AkgTreeVerify, hybrid.unavailable_reason, automatic=False),
         registry.Body("builtin", BuiltinTreeVerify, lambda: None),
     ),
 )
