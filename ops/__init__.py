@@ -6,7 +6,6 @@ from mindcold.ops.rope import operator as rope
 from mindcold.ops.swiglu import operator as swiglu
 from mindcold.ops.tree_attention import operator as tree_attention
 from mindcold.ops.tree_verify import operator as tree_verify
-from mindcold.ops.trigram_draft import lookup_operator as trigram_lookup
 from mindcold.ops.trigram_draft import operator as trigram_draft
 
 __all__ = [
@@ -17,5 +16,4 @@ __all__ = [
     "tree_attention",
     "tree_verify",
     "trigram_draft",
-    "trigram_lookup",
 ]

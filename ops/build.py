@@ -28,7 +28,7 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CXX") or "g++")
 
 
-def why_not() -> str | None:
+def unavailable_reason() -> str | None:
     """None where C++ bodies can be built, else the reason why not."""
     if compiler() is None:
         return "g++ was not found; install it (Debian: apt-get install g++) or set CXX"
@@ -43,7 +43,7 @@ def library(source: Path) -> Path:
     write to a file of their own and rename it, so that a reader never sees half a library. Raises OperatorError with
     the compiler's first error.
     """
-    reason = why_not()
+    reason = unavailable_reason()
     if reason:
         raise OperatorError(f"{source.parent.name}: {reason}")
     target = cache_folder() / f"{source.parent.name}-{_key(source)}.so"

@@ -20,7 +20,7 @@ class Body:
     """"aot" (C++ on CPU), "akg" (AKG hybrid) or "builtin" (MindSpore's own operators)."""
     make: Callable[..., Any]
     """Static settings to a Cell for graph mode; for lora_linear to a weight, which then gives the cells."""
-    why_not: Callable[[], str | None]
+    unavailable_reason: Callable[[], str | None]
     """None where it can run, else the reason why not."""
     automatic: bool = True
     """Whether "auto" may choose it."""
@@ -39,28 +39,32 @@ class Operator:
 
     def available(self) -> dict[str, str | None]:
         """Body name to None where it can run here, else to the reason why not."""
-        return {body.name: body.why_not() for body in self.bodies}
+        return {body.name: body.unavailable_reason() for body in self.bodies}
 
     def body(self, backend: str = "auto", **settings: Any) -> Any:
-        """A body as a Cell for graph mode; OperatorError when `backend` is unknown or cannot run here."""
+        """A body as a Cell for graph mode; OperatorError when no operator knows `backend` or it cannot run here."""
         return self.choose(backend).make(**settings)
 
     def choose(self, backend: str = "auto") -> Body:
-        """The body of this name, or with "auto" the first that can run; OperatorError as for `body`."""
-        if backend == "auto":
-            return self._automatic()
+        """The body of this name, or the first that can run with "auto" and with a name only other operators have.
+
+        OperatorError as for `body`.
+        """
         for body in self.bodies:
             if body.name == backend:
-                reason = body.why_not()
+                reason = body.unavailable_reason()
                 if reason:
                     raise OperatorError(f"{self.name}: body {backend!r} cannot run here: {reason}")
                 return body
-        raise OperatorError(f"backend: {backend!r} is not one of auto, {', '.join(body.name for body in self.bodies)}")
+        known = body_names()
+        if backend not in ("auto", *known):
+            raise OperatorError(f"backend: {backend!r} is not one of auto, {', '.join(known)}")
+        return self._automatic()
 
     def _automatic(self) -> Body:
         if self._chosen is None:
             for body in (body for body in self.bodies if body.automatic):
-                reason = body.why_not()
+                reason = body.unavailable_reason()
                 if reason is None:
                     self._chosen = body
                     break
@@ -76,6 +80,11 @@ _OPERATORS: dict[str, Operator] = {}
 def names() -> list[str]:
     """Names of all operators."""
     return sorted(_OPERATORS)
+
+
+def body_names() -> list[str]:
+    """Names that a body of any operator has."""
+    return sorted({body.name for operator in _OPERATORS.values() for body in operator.bodies})
 
 
 def get(name: str) -> Operator:

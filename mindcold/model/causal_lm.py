@@ -9,6 +9,7 @@ from mindcold.model.layers import DecoderLayer, LoraLinear, attention_body
 from mindcold.model.rope import RotaryAngles
 from mindcold.model.weights import EMBEDDING, Weights
 from mindcold.ops.lora_linear import PADDING
+from mindcold.ops.rows import Row
 
 FINAL_NORM = "model.norm"
 
@@ -53,9 +54,8 @@ class Head(nn.Cell):
 class CausalLM(nn.Cell):
     """A Llama, Mistral, Qwen2 or Qwen3 decoder over the rows of a step.
 
-    construct(rows int32 [8, R], take int32 [L]) -> logits float32 [L, vocab] of the rows in `take` (-1 for none). The
-    lines of `rows` are token, start, position, cell, parent, adapter, source, target (see
-    `mindcold.ops.tree_attention`; adapter -1 is the base, -2 a row of padding).
+    construct(rows int32 [11, R], take int32 [L]) -> logits float32 [L, vocab] of the rows in `take` (-1 for none). The
+    lines of `rows` are those of `mindcold.ops.rows.Row`.
     """
 
     def __init__(
@@ -77,17 +77,17 @@ class CausalLM(nn.Cell):
         first = [next(i for i in range(len(layers)) if config.window(i) == window) for window in windows]
         self.prepare = nn.CellList([attention_body(config, i, backend).prepare for i in first], auto_prefix=False)
         self.context_of = tuple(windows.index(config.window(i)) for i in range(len(layers)))
-        self.pool_cells = caches[0][0].shape[0]
+        self.pool_slots = caches[0][0].shape[0]
         self.padding = PADDING
         self.gather = ops.Gather()
 
     def construct(self, rows, take):
-        adapter = rows[5]
-        cos, sin = self.angles(rows[2])
+        adapter = rows[Row.ADAPTER]
+        cos, sin = self.angles(rows[Row.POSITION])
         contexts: tuple = ()
         for prepare in self.prepare:
-            contexts = (*contexts, prepare(rows, self.pool_cells))
-        x = self.embed(rows[0], adapter)
+            contexts = (*contexts, prepare(rows, self.pool_slots))
+        x = self.embed(rows[Row.TOKEN], adapter)
         for i in range(len(self.layers)):
             x = self.layers[i](x, adapter, cos, sin, rows, contexts[self.context_of[i]])
         wanted = ops.maximum(take, 0)

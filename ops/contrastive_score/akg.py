@@ -28,6 +28,16 @@ def row_best(x):
 
 
 @kernel(compile_attrs=PINNED)
+def forbid(expert, allowed):
+    """The expert with -inf where a token may not come: float32 [B, V], int8 [B, V] -> [B, V]."""
+    masked = output_tensor(expert.shape, expert.dtype)
+    for i in range(expert.shape[0]):
+        for j in range(expert.shape[1]):
+            masked[i, j] = expert[i, j] if allowed[i, j] != 0 else -1e39
+    return masked
+
+
+@kernel(compile_attrs=PINNED)
 def contrast(expert, base, alpha_beta, best):
     """Masked contrastive scores: float32 [B, V], [B, V], [B, 2], [B, 1] -> [B, V]; -1e39 is -inf in float32."""
     scores = output_tensor(expert.shape, expert.dtype)
@@ -87,7 +97,7 @@ def negative_log(total, best):
     return logprob
 
 
-KERNELS = (row_best, contrast, first_best, exp_gap, row_sum, negative_log)
+KERNELS = (forbid, row_best, contrast, first_best, exp_gap, row_sum, negative_log)
 
 
 class AkgContrastiveScore(ContrastiveScore):
@@ -95,21 +105,28 @@ class AkgContrastiveScore(ContrastiveScore):
 
     def __init__(self) -> None:
         super().__init__(auto_prefix=False)
+        self.forbid = ops.Custom(forbid, func_type="hybrid")
         self.row_best = ops.Custom(row_best, func_type="hybrid")
         self.contrast = ops.Custom(contrast, func_type="hybrid")
         self.first_best = ops.Custom(first_best, func_type="hybrid")
         self.exp_gap = ops.Custom(exp_gap, func_type="hybrid")
         self.row_sum = ops.Custom(row_sum, func_type="hybrid")
         self.negative_log = ops.Custom(negative_log, func_type="hybrid")
-        self.twice = ops.Concat(axis=0)
+        self.concat = ops.Concat(axis=0)
 
-    def construct(self, expert, base, alpha_beta):
+    def construct(self, expert, base, alpha_beta, allowed=None):
         rows = expert.shape[0]
         if rows == 1:
-            expert, base = self.twice((expert, expert)), self.twice((base, base))
-            alpha_beta = self.twice((alpha_beta, alpha_beta))
+            expert, base = self.add_copy(expert), self.add_copy(base)
+            alpha_beta = self.add_copy(alpha_beta)
+        if allowed is not None:
+            expert = self.forbid(expert, self.add_copy(allowed) if rows == 1 else allowed)
         scores = self.contrast(expert, base, alpha_beta, self.row_best(expert))
         best = self.row_best(scores)
         token = self.first_best(scores, best)
         logprob = self.negative_log(self.row_sum(self.exp_gap(scores, best)), best)
         return scores[:rows], token[:rows].reshape(-1).astype("int32"), logprob[:rows].reshape(-1)
+
+    def add_copy(self, row):
+        """A second row like the only one, since a reduction over one row alone races with itself."""
+        return self.concat((row, row))

@@ -16,19 +16,24 @@ class AotContrastiveScore(ContrastiveScore):
 
     def __init__(self) -> None:
         super().__init__(auto_prefix=False)
-        self.score = ops.Custom(
-            f"{build.library(SOURCE)}:contrastive_score",
-            out_shape=lambda expert, base, alpha_beta: (
-                [alpha_beta[0], expert[1]],
-                alpha_beta[:1],
-                alpha_beta[:1],
-            ),
-            out_dtype=lambda expert, base, alpha_beta: (ms.float32, ms.int32, ms.float32),
-            func_type="aot",
+        self.score, self.masked_score = (
+            ops.Custom(
+                f"{build.library(SOURCE)}:contrastive_score",
+                out_shape=lambda expert, base, alpha_beta, *allowed: (
+                    [alpha_beta[0], expert[1]],
+                    alpha_beta[:1],
+                    alpha_beta[:1],
+                ),
+                out_dtype=lambda *inputs: (ms.float32, ms.int32, ms.float32),
+                func_type="aot",
+            )
+            for _ in range(2)
         )
 
-    def construct(self, expert, base, alpha_beta):
-        return self.score(expert, base, alpha_beta)
+    def construct(self, expert, base, alpha_beta, allowed=None):
+        if allowed is None:
+            return self.score(expert, base, alpha_beta)
+        return self.masked_score(expert, base, alpha_beta, allowed)
 
-    def stacked(self, logits, alpha_beta):
-        return self.score(logits, logits, alpha_beta)
+    def stacked(self, logits, alpha_beta, allowed=None):
+        return self.construct(logits, logits, alpha_beta, allowed)

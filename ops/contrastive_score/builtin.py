@@ -17,13 +17,16 @@ class BuiltinContrastiveScore(ContrastiveScore):
         self.sum = ops.ReduceSum(keep_dims=True)
         self.best = ops.Argmax(axis=-1, output_type=ms.int32)
 
-    def construct(self, expert, base, alpha_beta):
+    def construct(self, expert, base, alpha_beta, allowed=None):
+        forbidden = ops.zeros_like(expert) + self.masked
+        if allowed is not None:
+            expert = ops.select(allowed != 0, expert, forbidden)
         alpha, beta = alpha_beta[:, 0:1], alpha_beta[:, 1:2]
         cutoff = self.highest(expert, -1) + ops.log(alpha)
         contrast = expert + beta * (expert - base)
         scores = ops.select(ops.logical_and(beta == 0, expert == expert), expert, contrast)
         stays = ops.logical_and(expert >= cutoff, expert > self.masked)
-        scores = ops.select(stays, scores, ops.zeros_like(expert) + self.masked)
+        scores = ops.select(stays, scores, forbidden)
         token = self.best(scores)
         best = self.highest(scores, -1)
         gaps = ops.select(scores == best, ops.zeros_like(scores), scores - best)

@@ -1,6 +1,7 @@
-// contrastive_score on CPU. The contract is reference.py; inputs expert, base [P, V] (or one tensor [2 P, V] given twice:
-// the experts, then their amateurs), alpha_beta [P, 2]; outputs scores [P, V], token, logprob [P]. Two passes over blocks
-// of a row, shared among threads: the largest expert logit, then scores, choice and sum of exponentials.
+// contrastive_score on CPU. The contract is reference.py; inputs expert, base [P, V] (or one tensor [2 P, V] given
+// twice: the experts, then their amateurs), alpha_beta [P, 2] and, or not, allowed int8 [P, V]; outputs scores [P, V],
+// token, logprob [P]. Two passes over blocks of a row, shared among threads: the largest expert logit, then scores,
+// choice and sum of exponentials. With a mask the first pass leaves the masked expert where the scores will be.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -34,6 +35,10 @@ float highest(const float* x, int64_t n) {
   for (int j = 0; j < kLanes; ++j) best = even[j] > best ? even[j] : best;
   for (; i < n; ++i) best = x[i] > best ? x[i] : best;
   return best;
+}
+
+void forbid(const float* expert, const int8_t* allowed, int64_t n, float* masked) {
+  for (int64_t i = 0; i < n; ++i) masked[i] = allowed[i] ? expert[i] : -kInf;
 }
 
 // exp(x - best); nothing for a token at -inf, one for a token equal to best (also if infinite).
@@ -101,14 +106,16 @@ void choose(const Part* parts, int64_t count, int32_t* token, float* logprob) {
 }  // namespace
 
 extern "C" int contrastive_score(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (count != 6) return 1;
+  if (count != 6 && count != 7) return 1;
   const auto* alpha_beta = static_cast<const float*>(params[2]);
-  auto* scores = static_cast<float*>(params[3]);
-  auto* token = static_cast<int32_t*>(params[4]);
-  auto* logprob = static_cast<float*>(params[5]);
+  const auto* allowed = count == 7 ? static_cast<const int8_t*>(params[3]) : nullptr;
+  auto* scores = static_cast<float*>(params[count - 3]);
+  auto* token = static_cast<int32_t*>(params[count - 2]);
+  auto* logprob = static_cast<float*>(params[count - 1]);
   const int64_t rows = shapes[2][0], n = shapes[0][1], blocks = (n + kBlock - 1) / kBlock;
-  const auto* expert = static_cast<const float*>(params[0]);
-  const auto* base = shapes[0][0] == rows ? static_cast<const float*>(params[1]) : expert + rows * n;
+  const auto* given = static_cast<const float*>(params[0]);
+  const auto* base = shapes[0][0] == rows ? static_cast<const float*>(params[1]) : given + rows * n;
+  const float* expert = allowed ? scores : given;
   std::vector<int64_t> real;  // the rest is padding
   for (int64_t r = 0; r < rows; ++r) {
     if (alpha_beta[2 * r] >= 0) real.push_back(r);
@@ -118,14 +125,17 @@ extern "C" int contrastive_score(int count, void** params, int*, int64_t** shape
   std::vector<Part> parts(tasks);
   const auto find = [&](int64_t i) {
     const int64_t begin = i % blocks * kBlock;
-    best[i] = highest(expert + real[i / blocks] * n + begin, std::min(kBlock, n - begin));
+    const int64_t at = real[i / blocks] * n + begin, size = std::min(kBlock, n - begin);
+    if (allowed) forbid(given + at, allowed + at, size, scores + at);
+    best[i] = highest(expert + at, size);
   };
   const auto score = [&](int64_t i) {
     const int64_t r = real[i / blocks], begin = i % blocks * kBlock, row = i / blocks * blocks;
     const float top = *std::max_element(&best[row], &best[row] + blocks);
     const float cutoff = top + static_cast<float>(std::log(static_cast<double>(alpha_beta[2 * r])));
-    parts[i] = score_block(expert + r * n, base + r * n, cutoff, alpha_beta[2 * r + 1], begin,
-                           std::min(n, begin + kBlock), scores + r * n);
+    const float beta = alpha_beta[2 * r + 1];
+    const float* amateur = (beta == 0 ? expert : base) + r * n;  // what is not needed is not read
+    parts[i] = score_block(expert + r * n, amateur, cutoff, beta, begin, std::min(n, begin + kBlock), scores + r * n);
   };
   if (tasks < 4) {  // not worth a second thread
     for (int64_t i = 0; i < tasks; ++i) find(i);

@@ -4,23 +4,29 @@ import numpy as np
 
 
 def contrastive_score(
-    expert: np.ndarray, base: np.ndarray, alpha_beta: np.ndarray
+    expert: np.ndarray, base: np.ndarray, alpha_beta: np.ndarray, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masked contrastive scores, the chosen token and its log-probability (CoLD, arXiv 2505.14620; O'Brien & Lewis).
 
     expert, base float32 [P, V]; alpha_beta float32 [P, 2], a row's alpha in [0, 1] and beta >= 0, or a
-    negative alpha for padding, whose outputs are unspecified. Returns scores
-    float32 [P, V], token int32 [P], logprob float32 [P] (natural log). All arithmetic in float32, unfused:
+    negative alpha for padding, whose outputs are unspecified; allowed int8 [P, V], zero for a token that may not come.
+    Returns scores float32 [P, V], token int32 [P], logprob float32 [P] (natural log). All arithmetic in float32,
+    unfused:
 
+    * the expert logit of a token that may not come counts as -inf, for the maximum below too;
     * a token stays if expert >= max(expert) + log(alpha); alpha = 0 keeps all;
     * its score is (1 + beta) * expert - beta * base, computed as expert + beta * (expert - base): that is exactly the
-      expert where the two agree and never NaN; expert itself where beta = 0;
+      expert where the two agree and never NaN; where beta = 0 it is expert itself, and base, which may then hold
+      anything, is not read;
     * every other token, and every token whose expert logit is -inf, has score -inf;
     * the token is the best one, the lowest id on ties (0 if all are -inf); logprob is its log-softmax of the scores.
 
-    Logits are not NaN and not +inf. beta > 0 with base = -inf gives +inf.
+    Logits that are read are not NaN and not +inf. beta > 0 with base = -inf gives +inf.
     """
     alpha, beta = alpha_beta[:, :1].astype(np.float32), alpha_beta[:, 1:].astype(np.float32)
+    if allowed is not None:
+        expert = np.where(allowed != 0, expert, np.float32(-np.inf))
+    base = np.where(beta == 0, expert, base)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         cutoff = expert.max(axis=1, keepdims=True) + np.log(alpha.astype(np.float64)).astype(np.float32)
         contrast = expert + beta * (expert - base)

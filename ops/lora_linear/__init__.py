@@ -10,7 +10,7 @@ operator = registry.Operator(
     "lora_linear",
     reference,
     (
-        registry.Body("aot", PackedWeight, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("aot", PackedWeight, lambda: registry.on_cpu() or build.unavailable_reason()),
         registry.Body("builtin", DenseWeight, lambda: None),
     ),
 )

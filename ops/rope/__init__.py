@@ -9,7 +9,7 @@ operator = registry.Operator(
     "rope",
     reference,
     (
-        registry.Body("aot", AotRope, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("aot", AotRope, lambda: registry.on_cpu() or build.unavailable_reason()),
         registry.Body("builtin", BuiltinRope, lambda: None),
     ),
 )

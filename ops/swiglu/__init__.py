@@ -9,7 +9,7 @@ operator = registry.Operator(
     "swiglu",
     reference,
     (
-        registry.Body("aot", AotSwiGLU, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("aot", AotSwiGLU, lambda: registry.on_cpu() or build.unavailable_reason()),
         registry.Body("builtin", BuiltinSwiGLU, lambda: None),
     ),
 )

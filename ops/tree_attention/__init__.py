@@ -1,4 +1,4 @@
-"""tree_attention: attention of a step's rows (chains or draft trees) over a pool of KV cells, appended in place."""
+"""tree_attention: attention of a step's rows (chains or draft trees) over a pool of KV slots, appended in place."""
 
 from mindcold.ops import build, registry
 from mindcold.ops.tree_attention.aot import AotTreeAttention
@@ -9,7 +9,7 @@ operator = registry.Operator(
     "tree_attention",
     reference,
     (
-        registry.Body("aot", AotTreeAttention, lambda: registry.on_cpu() or build.why_not()),
+        registry.Body("aot", AotTreeAttention, lambda: registry.on_cpu() or build.unavailable_reason()),
         registry.Body("builtin", BuiltinTreeAttention, lambda: None),
     ),
 )

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).with_name("kernel.cc")
 class NoContext(nn.Cell):
     """What this body needs of the step beyond its rows: nothing."""
 
-    def construct(self, rows, cells):
+    def construct(self, rows, slots):
         return rows
 
 

@@ -4,24 +4,26 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from mindcold.ops.rows import MAX_DEPTH, Row
+
 MASKED = np.float32(-1e30)
-"""Added to the scores of cells a row does not see; finite, so that a row without any gives no NaN."""
+"""Added to the scores of slots a row does not see; finite, so that a row without any gives no NaN."""
 
 
 class PoolMask(nn.Cell):
-    """Which cells each row sees: rows int32 [8, R], pool size N -> additive mask float32 [R, N]."""
+    """Which slots each row sees: rows int32 [11, R], pool size N -> additive mask float32 [R, N]."""
 
     def __init__(self, window: int):
         super().__init__(auto_prefix=False)
         self.window = window
         self.open, self.closed = ms.Tensor(np.float32(0)), ms.Tensor(MASKED)
-        self.matmul = ops.MatMul()
+        self.matmul, self.gather = ops.MatMul(), ops.Gather()
 
-    def construct(self, rows, cells):
+    def construct(self, rows, slots):
         count = rows.shape[1]
-        start, position, cell = rows[1].reshape(-1, 1), rows[2].reshape(-1, 1), rows[3]
+        position, slot = rows[Row.POSITION].reshape(-1, 1), rows[Row.SLOT]
         numbers = ops.arange(0, count)
-        parents = ops.cast(rows[4].reshape(-1, 1) == numbers.reshape(1, -1), ms.float32)
+        parents = ops.cast(rows[Row.PARENT].reshape(-1, 1) == numbers.reshape(1, -1), ms.float32)
         chain = parents + ops.cast(numbers.reshape(-1, 1) == numbers.reshape(1, -1), ms.float32)
         reach = 1
         while reach < count:  # ancestors and self, by doubling
@@ -29,18 +31,26 @@ class PoolMask(nn.Cell):
             reach = reach * 2
         # the root's position is the smallest of the chain: as many tokens are committed
         far = ops.cast(position.reshape(1, -1), ms.float32) + (1 - chain) * 1e9
-        committed = ops.cast(far.min(axis=1, keepdims=True), ms.int32)
-        pool = ops.arange(0, cells).reshape(1, -1)
-        offset = pool - start
-        sees = ops.logical_and(offset >= 0, offset < committed)
-        here = ops.cast(cell.reshape(-1, 1) == pool, ms.float32)  # [R, N]: where each row of the step is
-        placed = self.matmul(chain * ops.cast(start.reshape(1, -1) >= 0, ms.float32), here) > 0
+        end = ops.cast(far.min(axis=1, keepdims=True), ms.int32)
+        pool = ops.arange(0, slots).reshape(1, -1)
+        segment = rows[Row.SEGMENT]
+        sees = pool < 0
+        for _ in range(MAX_DEPTH):
+            known, entry = (segment >= 0).reshape(-1, 1), ops.maximum(segment, 0)
+            first = self.gather(rows[Row.SEGMENT_FIRST], entry, 0).reshape(-1, 1)
+            held = pool - self.gather(rows[Row.SEGMENT_START], entry, 0).reshape(-1, 1) + first  # position in each slot
+            inside = ops.logical_and(ops.logical_and(held >= first, held < end), known)
+            if self.window > 0:
+                inside = ops.logical_and(inside, held > position - self.window)
+            sees = ops.logical_or(sees, inside)
+            end = ops.minimum(end, first)
+            segment = ops.where(segment >= 0, self.gather(rows[Row.SEGMENT_PARENT], entry, 0), segment)
+        here = ops.cast(slot.reshape(-1, 1) == pool, ms.float32)  # [R, N]: where each row of the step is
+        placed = self.matmul(chain * ops.cast(rows[Row.SEGMENT].reshape(1, -1) >= 0, ms.float32), here) > 0
         if self.window > 0:
-            sees = ops.logical_and(sees, offset > position - self.window)
             near = ops.cast(position.reshape(1, -1) > position - self.window, ms.float32)
             placed = ops.logical_and(placed, self.matmul(chain * near, here) > 0)
-        mask = ops.where(ops.logical_or(sees, placed), self.open, self.closed)
-        return mask
+        return ops.where(ops.logical_or(sees, placed), self.open, self.closed)
 
 
 class BuiltinTreeAttention(nn.Cell):
@@ -57,19 +67,19 @@ class BuiltinTreeAttention(nn.Cell):
         self.softmax = ops.Softmax(-1)
 
     def construct(self, q, k, v, k_cache, v_cache, rows, context):
-        count, cells = q.shape[0], k_cache.shape[0]
-        real = rows[1] >= 0
-        cell = ops.where(real, rows[3], cells - 1).reshape(-1, 1)  # the last cell is nobody's
-        source = ops.where(rows[6] >= 0, rows[6], cells - 1)
-        target = ops.where(rows[6] >= 0, rows[7], cells - 1).reshape(-1, 1)
+        count, slots = q.shape[0], k_cache.shape[0]
+        real, moved = rows[Row.SEGMENT] >= 0, rows[Row.SOURCE] >= 0
+        slot = ops.where(real, rows[Row.SLOT], slots - 1).reshape(-1, 1)  # the last slot is nobody's
+        source = ops.where(moved, rows[Row.SOURCE], slots - 1)
+        target = ops.where(moved, rows[Row.TARGET], slots - 1).reshape(-1, 1)
         k_cache = ops.depend(k_cache, self.update(k_cache, target, self.gather(k_cache, source, 0)))
         v_cache = ops.depend(v_cache, self.update(v_cache, target, self.gather(v_cache, source, 0)))
-        k_cache = ops.depend(k_cache, self.update(k_cache, cell, k))
-        v_cache = ops.depend(v_cache, self.update(v_cache, cell, v))
+        k_cache = ops.depend(k_cache, self.update(k_cache, slot, k))
+        v_cache = ops.depend(v_cache, self.update(v_cache, slot, v))
         keys, values = k_cache.transpose(1, 0, 2), v_cache.transpose(1, 0, 2)
         q = q.reshape(count, self.kv_heads, self.groups, self.size).transpose(1, 0, 2, 3)
         scores = self.scores(q.reshape(self.kv_heads, count * self.groups, self.size), keys) * self.scale
-        scores = scores.reshape(self.kv_heads, count, self.groups, cells) + context.reshape(1, count, 1, cells)
-        weights = self.softmax(scores).reshape(self.kv_heads, count * self.groups, cells)
+        scores = scores.reshape(self.kv_heads, count, self.groups, slots) + context.reshape(1, count, 1, slots)
+        weights = self.softmax(scores).reshape(self.kv_heads, count * self.groups, slots)
         y = self.mix(weights, values).reshape(self.kv_heads, count, self.groups, self.size).transpose(1, 0, 2, 3)
         return y.reshape(count, self.heads, self.size) * ops.cast(real, ms.float32).reshape(-1, 1, 1)

@@ -1,5 +1,6 @@
 // tree_attention on CPU. The contract is reference.py; inputs q [R, H, D], k, v [R, KV, D], k_cache, v_cache [N, KV, D]
-// (changed in place), rows int32 [8, R], window int32 [1]; output [R, H, D].
+// (changed in place), rows int32 [11, R], window int32 [1]; output [R, H, D].
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -7,6 +8,7 @@
 
 #include "../exp.h"
 #include "../parallel.h"
+#include "../rows.h"
 #include "../vec.h"
 
 namespace {
@@ -14,6 +16,7 @@ namespace {
 using mindcold::fma;
 using mindcold::kLanes;
 using mindcold::load;
+using mindcold::Row;
 using mindcold::splat;
 using mindcold::store;
 using mindcold::Vec;
@@ -21,25 +24,33 @@ using mindcold::Vec;
 struct Step {
   const float *q, *k, *v;
   float *k_cache, *v_cache, *out;
-  const int32_t *start, *position, *cell, *parent;
+  const int32_t* lines;  // [kLines, rows]
   int64_t rows, heads, kv_heads, size, window;
+
+  const int32_t* line(Row number) const { return lines + number * rows; }
 };
 
-// Cells the row sees, in the order of their positions.
-void visible_cells(const Step& s, int64_t row, std::vector<int32_t>* cells) {
-  int64_t depth = 0, root = row;
-  for (; s.parent[root] >= 0; root = s.parent[root]) ++depth;
-  const int64_t first = s.window > 0 && s.position[row] >= s.window ? s.position[row] - s.window + 1 : 0;
-  cells->clear();
-  for (int64_t p = first; p < s.position[root]; ++p) cells->push_back(s.start[row] + static_cast<int32_t>(p));
-  const size_t committed = cells->size();
-  cells->resize(committed + depth + 1);
-  size_t kept = cells->size();
-  for (int64_t i = row;; i = s.parent[i]) {
-    if (s.position[i] >= first) (*cells)[--kept] = s.cell[i];
-    if (s.parent[i] < 0) break;
+// Slots the row sees, in the order of their positions.
+void visible_slots(const Step& s, int64_t row, std::vector<int32_t>* slots) {
+  const int32_t *position = s.line(mindcold::POSITION), *parent = s.line(mindcold::PARENT);
+  const int32_t *start = s.line(mindcold::SEGMENT_START), *base = s.line(mindcold::SEGMENT_FIRST);
+  int64_t root = row, first = 0, kept = 0;
+  if (s.window > 0 && position[row] >= s.window) first = position[row] - s.window + 1;
+  for (int64_t i = row;; i = parent[i]) {
+    kept += position[i] >= first;
+    root = i;
+    if (parent[i] < 0) break;
   }
-  cells->erase(cells->begin() + committed, cells->begin() + kept);
+  int64_t end = position[root];
+  slots->resize(std::max<int64_t>(0, end - first) + kept);
+  // from the last to the first: the row and its ancestors, then the segments of its sequence
+  int64_t place = static_cast<int64_t>(slots->size());
+  for (int64_t i = row; kept > 0; i = parent[i], --kept) (*slots)[--place] = s.line(mindcold::SLOT)[i];
+  for (int64_t g = s.line(mindcold::SEGMENT)[row]; g >= 0 && end > first; g = s.line(mindcold::SEGMENT_PARENT)[g]) {
+    const int64_t begin = std::max<int64_t>(first, base[g]);
+    for (; end > begin; --end) (*slots)[--place] = static_cast<int32_t>(start[g] + end - 1 - base[g]);
+  }
+  slots->erase(slots->begin(), slots->begin() + place);  // nothing, if the segments reach back to the first token
 }
 
 void softmax(float* w, int64_t n) {
@@ -57,43 +68,43 @@ void softmax(float* w, int64_t n) {
   for (c = 0; c < n; ++c) w[c] *= inverse;
 }
 
-// Lines of the output that stay in registers while the values go by.
+// Vectors of the output that stay in registers while the values go by.
 constexpr int kBlock = 4;
 
-// out [kVecs vectors from d on] of one head: weights [n] times the values of the cells, in their order.
+// out [kVecs vectors from d on] of one head: weights [n] times the values of the slots, in their order.
 template <int kVecs>
-void mix_block(const float* values, int64_t stride, const std::vector<int32_t>& cells, const float* weights, float* out) {
+void mix_block(const float* values, int64_t stride, const std::vector<int32_t>& slots, const float* weights, float* out) {
   Vec sums[kVecs] = {};
-  for (size_t c = 0; c < cells.size(); ++c) {
-    const float* value = values + cells[c] * stride;
+  for (size_t c = 0; c < slots.size(); ++c) {
+    const float* value = values + slots[c] * stride;
     const Vec w = splat(weights[c]);
     for (int i = 0; i < kVecs; ++i) sums[i] = fma(w, load(value + i * kLanes), sums[i]);
   }
   for (int i = 0; i < kVecs; ++i) store(out + i * kLanes, sums[i]);
 }
 
-// out [groups, D] = weights [groups, n] times the values of the cells.
-void mix(const Step& s, int64_t kv, const std::vector<int32_t>& cells, const float* weights, int64_t groups,
+// out [groups, D] = weights [groups, n] times the values of the slots.
+void mix(const Step& s, int64_t kv, const std::vector<int32_t>& slots, const float* weights, int64_t groups,
          float* out) {
-  const int64_t n = static_cast<int64_t>(cells.size()), size = s.size, stride = s.kv_heads * size;
+  const int64_t n = static_cast<int64_t>(slots.size()), size = s.size, stride = s.kv_heads * size;
   for (int64_t g = 0; g < groups; ++g) {
     const float *values = s.v_cache + kv * size, *w = weights + g * n;
     float* target = out + g * size;
     int64_t d = 0;
-    for (; d + kBlock * kLanes <= size; d += kBlock * kLanes) mix_block<kBlock>(values + d, stride, cells, w, target + d);
-    for (; d + kLanes <= size; d += kLanes) mix_block<1>(values + d, stride, cells, w, target + d);
+    for (; d + kBlock * kLanes <= size; d += kBlock * kLanes) mix_block<kBlock>(values + d, stride, slots, w, target + d);
+    for (; d + kLanes <= size; d += kLanes) mix_block<1>(values + d, stride, slots, w, target + d);
     for (; d < size; ++d) {
       float sum = 0;
-      for (int64_t c = 0; c < n; ++c) sum += w[c] * values[cells[c] * stride + d];
+      for (int64_t c = 0; c < n; ++c) sum += w[c] * values[slots[c] * stride + d];
       target[d] = sum;
     }
   }
 }
 
-// weights [groups, n] = scale times q [groups, D] with the keys of the cells.
-void score(const Step& s, int64_t kv, const std::vector<int32_t>& cells, const float* q, int64_t groups, float scale,
+// weights [groups, n] = scale times q [groups, D] with the keys of the slots.
+void score(const Step& s, int64_t kv, const std::vector<int32_t>& slots, const float* q, int64_t groups, float scale,
            float* weights) {
-  const int64_t n = static_cast<int64_t>(cells.size()), size = s.size, stride = s.kv_heads * size;
+  const int64_t n = static_cast<int64_t>(slots.size()), size = s.size, stride = s.kv_heads * size;
   const float* keys = s.k_cache + kv * size;
   for (int64_t g = 0; g < groups; ++g, q += size, weights += n) {
     int64_t c = 0;
@@ -103,33 +114,32 @@ void score(const Step& s, int64_t kv, const std::vector<int32_t>& cells, const f
         for (int i = 0; i < kLanes; ++i) sums[i] = Vec{};
         for (int64_t d = 0; d < size; d += kLanes) {
           const Vec x = load(q + d);
-          for (int i = 0; i < kLanes; ++i) sums[i] = fma(x, load(keys + cells[c + i] * stride + d), sums[i]);
+          for (int i = 0; i < kLanes; ++i) sums[i] = fma(x, load(keys + slots[c + i] * stride + d), sums[i]);
         }
         store(weights + c, mindcold::sum_each(sums) * scale);
       }
     }
-    for (; c < n; ++c) weights[c] = mindcold::dot(q, keys + cells[c] * stride, size) * scale;
+    for (; c < n; ++c) weights[c] = mindcold::dot(q, keys + slots[c] * stride, size) * scale;
   }
 }
 
 // All query heads of one key head, for one row.
-void attend(const Step& s, int64_t row, int64_t kv, const std::vector<int32_t>& cells, std::vector<float>* buffer) {
-  const int64_t groups = s.heads / s.kv_heads, n = static_cast<int64_t>(cells.size()), size = s.size;
+void attend(const Step& s, int64_t row, int64_t kv, const std::vector<int32_t>& slots, std::vector<float>* buffer) {
+  const int64_t groups = s.heads / s.kv_heads, n = static_cast<int64_t>(slots.size()), size = s.size;
   const float scale = 1.0f / std::sqrt(static_cast<float>(size));
   const float* q = s.q + (row * s.heads + kv * groups) * size;
   float* out = s.out + (row * s.heads + kv * groups) * size;
   buffer->resize(groups * n);
   float* weights = buffer->data();
-  score(s, kv, cells, q, groups, scale, weights);
+  score(s, kv, slots, q, groups, scale, weights);
   for (int64_t g = 0; g < groups; ++g) softmax(weights + g * n, n);
-  mix(s, kv, cells, weights, groups, out);
+  mix(s, kv, slots, weights, groups, out);
 }
 
 }  // namespace
 
 extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (count != 8) return 1;
-  const auto* rows = static_cast<const int32_t*>(params[5]);
+  if (count != 8 || shapes[5][0] != mindcold::kLines) return 1;
   Step s;
   s.q = static_cast<const float*>(params[0]);
   s.k = static_cast<const float*>(params[1]);
@@ -139,31 +149,32 @@ extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, 
   s.out = static_cast<float*>(params[7]);
   s.rows = shapes[0][0], s.heads = shapes[0][1], s.size = shapes[0][2], s.kv_heads = shapes[1][1];
   s.window = static_cast<const int32_t*>(params[6])[0];
-  s.start = rows + s.rows, s.position = rows + 2 * s.rows, s.cell = rows + 3 * s.rows, s.parent = rows + 4 * s.rows;
+  s.lines = static_cast<const int32_t*>(params[5]);
   const int64_t width = s.kv_heads * s.size;
-  const int32_t *source = rows + 6 * s.rows, *target = rows + 7 * s.rows;
+  const int32_t *source = s.line(mindcold::SOURCE), *target = s.line(mindcold::TARGET);
   for (int64_t i = 0; i < s.rows; ++i) {
     if (source[i] < 0) continue;
     std::memcpy(s.k_cache + target[i] * width, s.k_cache + source[i] * width, sizeof(float) * width);
     std::memcpy(s.v_cache + target[i] * width, s.v_cache + source[i] * width, sizeof(float) * width);
   }
+  const int32_t *segment = s.line(mindcold::SEGMENT), *slot = s.line(mindcold::SLOT);
   int64_t keys = 0;
   for (int64_t r = 0; r < s.rows; ++r) {
-    if (s.start[r] < 0) continue;
-    std::memcpy(s.k_cache + s.cell[r] * width, s.k + r * width, sizeof(float) * width);
-    std::memcpy(s.v_cache + s.cell[r] * width, s.v + r * width, sizeof(float) * width);
-    keys += s.position[r] + 1;
+    if (segment[r] < 0) continue;
+    std::memcpy(s.k_cache + slot[r] * width, s.k + r * width, sizeof(float) * width);
+    std::memcpy(s.v_cache + slot[r] * width, s.v + r * width, sizeof(float) * width);
+    keys += s.line(mindcold::POSITION)[r] + 1;
   }
   const auto head = [&](int64_t i) {
-    static thread_local std::vector<int32_t> cells;
+    static thread_local std::vector<int32_t> slots;
     static thread_local std::vector<float> buffer;
     const int64_t r = i / s.kv_heads, kv = i % s.kv_heads, groups = s.heads / s.kv_heads;
-    if (s.start[r] < 0) {
+    if (segment[r] < 0) {
       std::memset(s.out + (r * s.heads + kv * groups) * s.size, 0, sizeof(float) * groups * s.size);
       return;
     }
-    visible_cells(s, r, &cells);
-    attend(s, r, kv, cells, &buffer);
+    visible_slots(s, r, &slots);
+    attend(s, r, kv, slots, &buffer);
   };
   if (keys * s.heads * s.size < 131072) {  // not worth a second thread
     for (int64_t i = 0; i < s.rows * s.kv_heads; ++i) head(i);

@@ -1,4 +1,4 @@
-"""tree_verify: the choice at every node of a draft tree to the path that came true."""
+"""tree_verify: the child of every node of a draft tree that is accepted."""
 
 from mindcold.ops import build, hybrid, registry
 from mindcold.ops.tree_verify.akg import AkgTreeVerify
@@ -10,8 +10,8 @@ operator = registry.Operator(
     "tree_verify",
     reference,
     (
-        registry.Body("aot", AotTreeVerify, lambda: registry.on_cpu() or build.why_not()),
-        registry.Body("akg", AkgTreeVerify, hybrid.why_not, automatic=False),
+        registry.Body("aot", AotTreeVerify, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("akg", AkgTreeVerify, hybrid.unavailable_reason, automatic=False),
         registry.Body("builtin", BuiltinTreeVerify, lambda: None),
     ),
 )

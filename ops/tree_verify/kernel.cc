@@ -7,18 +7,11 @@ extern "C" int tree_verify(int count, void** params, int*, int64_t** shapes, con
   const auto* tokens = static_cast<const int32_t*>(params[1]);
   const auto* parents = static_cast<const int32_t*>(params[2]);
   const int64_t heads = shapes[0][0];
-  auto* choice = static_cast<int32_t*>(params[3]);
-  int32_t *follow = choice + heads, *last = follow + heads, *length = last + heads;
-  for (int64_t i = 0; i < heads; ++i) {
-    choice[i] = chosen[i];
-    follow[i] = -1;
-  }
-  // children come after their parents: the first of several is met last, and what is below a head is known before it
-  for (int64_t i = heads - 1; i >= 0; --i) {
-    const int32_t child = follow[i], parent = parents[i];
-    last[i] = child < 0 ? static_cast<int32_t>(i) : last[child];
-    length[i] = child < 0 ? 0 : length[child] + 1;
-    if (parent >= 0 && parent < i && tokens[i] == chosen[parent]) follow[parent] = static_cast<int32_t>(i);
+  auto* accepted = static_cast<int32_t*>(params[3]);
+  for (int64_t i = 0; i < heads; ++i) accepted[i] = -1;
+  for (int64_t i = heads - 1; i >= 0; --i) {  // backwards, so that the first of several children is the last to be set
+    const int32_t parent = parents[i];
+    if (parent >= 0 && parent < i && tokens[i] == chosen[parent]) accepted[parent] = static_cast<int32_t>(i);
   }
   return 0;
 }

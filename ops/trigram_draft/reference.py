@@ -126,23 +126,6 @@ def find(table: Table, context: tuple[int, int]) -> tuple[int, int] | None:
     return None
 
 
-def lookup(
-    keys: np.ndarray, tokens: np.ndarray, weights: np.ndarray, contexts: np.ndarray, buckets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Successors int32 [B, 12] and weights float32 [B, 12] of contexts int32 [B, 2]; -1 and 0 where there are none.
-
-    The first three are a table's; `buckets` int32 [B] is `bucket_of` each context.
-    """
-    found, heavy = (
-        np.full((len(contexts), SUCCESSORS), NONE, np.int32),
-        np.zeros((len(contexts), SUCCESSORS), np.float32),
-    )
-    for i, (context, bucket) in enumerate(zip(contexts, buckets, strict=True)):
-        for way in np.flatnonzero((keys[bucket] == context).all(axis=1))[:1]:
-            found[i], heavy[i] = tokens[bucket, way], weights[bucket, way]
-    return found, heavy
-
-
 def bump(table: Table, context: tuple[int, int], token: int, amount: float, cap: float, keep: float = 1.0) -> None:
     """Add to the weight of a successor, up to a cap, after all of its context have kept a share of theirs.
 

@@ -1,5 +1,6 @@
 """contrastive_score: the contract by hand and by property, and every body against it."""
 
+import ctypes
 import functools
 
 import mindspore as ms
@@ -9,20 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mindcold.ops import contrastive_score
+from mindcold.ops import build, contrastive_score
+from mindcold.ops.contrastive_score.aot import SOURCE
 
 INF = np.inf
 BODIES = ["aot", "builtin"]
 
 
-def run(body, expert, base, alpha_beta):
+def run(body, expert, base, alpha_beta, allowed=None):
     """The outputs of a body's Cell, run as a graph."""
 
-    def step(expert, base, alpha_beta):
-        return body(expert, base, alpha_beta)
+    def step(expert, base, alpha_beta, allowed=None):
+        return body(expert, base, alpha_beta, allowed)
 
     arguments = [ms.Tensor(np.asarray(item, np.float32)) for item in (expert, base, alpha_beta)]
+    arguments += [] if allowed is None else [ms.Tensor(allowed)]
     return [out.asnumpy() for out in ms.jit(step)(*arguments)]
+
+
+def random_mask(rows, vocab, seed=0):
+    """Masks with a part of the tokens, a single one, all and none, in turn."""
+    rng = np.random.default_rng(seed)
+    allowed = (rng.random((rows, vocab)) < 0.3).astype(np.int8)
+    allowed[1::4] = 0
+    allowed[1::4, vocab // 2] = 1
+    allowed[2::4] = -1  # anything but zero
+    allowed[3::4] = 0
+    return allowed
 
 
 def random_case(rows, vocab, seed=0):
@@ -96,18 +110,68 @@ def test_shapes(backend, rows, vocab):
 
 
 @pytest.mark.parametrize("backend", BODIES)
-def test_experts_and_amateurs_in_one_tensor_and_padding_anywhere(backend):
+@pytest.mark.parametrize("masked", [False, True])
+def test_experts_and_amateurs_in_one_tensor_and_padding_anywhere(backend, masked):
     expert, base, alpha_beta = random_case(5, 20011)
     body, real = body_of(backend), [0, 2, 4]
     alpha_beta[[1, 3]] = (-1, 0)
-    expert[[1, 3]] = base[1] = np.nan
+    alpha_beta[4, 1] = 0
+    expert[[1, 3]] = base[[1, 4]] = np.nan
+    masks = [random_mask(5, 20011)] if masked else []
 
-    def step(logits, alpha_beta):
-        return body.stacked(logits, alpha_beta)
+    def step(logits, alpha_beta, allowed=None):
+        return body.stacked(logits, alpha_beta, allowed)
 
-    out = ms.jit(step)(ms.Tensor(np.concatenate([expert, base])), ms.Tensor(alpha_beta))
+    out = ms.jit(step)(*map(ms.Tensor, (np.concatenate([expert, base]), alpha_beta, *masks)))
     out = [item.asnumpy()[real] for item in out]
-    check(out, expert[real], base[real], alpha_beta[real], exact=backend == "aot")
+    allowed = masks[0][real] if masked else None
+    check(out, expert[real], base[real], alpha_beta[real], exact=backend == "aot", allowed=allowed)
+
+
+@pytest.mark.parametrize("backend", BODIES)
+@pytest.mark.parametrize("case", ["ties", "minus infinity", "all forbidden", "extremes", "base -inf", "random"])
+def test_masks(backend, case):
+    expert, base, alpha_beta = (np.repeat(item, 2, 0) for item in (edge_case(case)))
+    allowed = random_mask(6, 257)
+    for setting in ((0.1, 0.5), (0.0, 0.0), (1.0, 1.0), (0.0, 2.0), (0.001, 0.0), (1.0, 0.0)):
+        alpha_beta[:] = setting
+        out = run(body_of(backend), expert, base, alpha_beta, allowed)
+        check(out, expert, base, alpha_beta, exact=backend == "aot", allowed=allowed)
+        assert not (out[0] > -INF)[allowed == 0].any()
+        assert out[1][3] == 0 and out[2][3] == -INF  # nothing is allowed there
+
+
+@pytest.mark.parametrize("backend", BODIES)
+@pytest.mark.parametrize(("rows", "vocab"), [(1, 1), (1, 13), (2, 1001), (5, 32000)])
+def test_shapes_of_masks(backend, rows, vocab):
+    (expert, base, alpha_beta), allowed = random_case(rows, vocab), random_mask(rows, vocab)
+    for _ in range(3):
+        out = run(body_of(backend), expert, base, alpha_beta, allowed)
+        check(out, expert, base, alpha_beta, exact=backend == "aot", allowed=allowed)
+
+
+@pytest.mark.parametrize("backend", BODIES)
+def test_the_cut_is_relative_to_the_best_allowed_token(backend):
+    expert = np.array([[9.0, 3.0, 2.9, 0.0]], np.float32)
+    setting, allowed = np.array([[0.5, 0.0]], np.float32), np.array([[0, 1, 1, 1]], np.int8)
+    out = run(body_of(backend), expert, expert, setting, allowed)
+    assert out[0].tolist() == [[-INF, 3.0, np.float32(2.9), -INF]] and out[1].tolist() == [1]
+
+
+@pytest.mark.parametrize("backend", [*BODIES, "reference"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_without_contrast_the_base_is_not_read(backend, masked):
+    expert, base, alpha_beta = random_case(4, 20011)
+    allowed = random_mask(4, 20011) if masked else None
+    alpha_beta[:, 1] = (0.0, 0.5, 0.0, 0.0)
+    expected = contrastive_score.reference(expert, base, alpha_beta, allowed)
+    base[[0, 2, 3]] = np.nan
+    if backend == "reference":
+        out = contrastive_score.reference(expert, base, alpha_beta, allowed)
+    else:
+        out = run(body_of(backend), expert, base, alpha_beta, allowed)
+    for mine, wanted in zip(out, expected, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=2e-6)
 
 
 @functools.cache
@@ -115,8 +179,8 @@ def body_of(backend):
     return contrastive_score.body(backend)
 
 
-def check(out, expert, base, alpha_beta, exact):
-    scores, token, logprob = contrastive_score.reference(expert, base, alpha_beta)
+def check(out, expert, base, alpha_beta, exact, allowed=None):
+    scores, token, logprob = contrastive_score.reference(expert, base, alpha_beta, allowed)
     if exact:  # the C++ body does the contract's arithmetic to the bit
         np.testing.assert_array_equal(out[0], scores)
     else:
@@ -151,29 +215,40 @@ def test_shifting_either_stream_changes_no_token(expert, base):
     np.testing.assert_array_equal(tokens, shifted)
 
 
-@given(logits, logits, strengths)
-def test_aot_equals_the_reference(expert, base, setting):
+masks = arrays(np.int8, (2, 9), elements=st.integers(0, 1))
+
+
+@given(logits, logits, strengths, masks)
+def test_a_mask_is_a_smaller_vocabulary(expert, base, setting, allowed):
     settings = np.array([setting] * 2, np.float32)
-    check(run_ctypes(expert, base, settings), expert, base, settings, exact=True)
+    scores, token, logprob = contrastive_score.reference(expert, base, settings, allowed)
+    for row, kept in enumerate(map(np.flatnonzero, allowed)):
+        if not len(kept):
+            assert token[row] == 0 and logprob[row] == -INF and (scores[row] == -INF).all()
+            continue
+        alone = contrastive_score.reference(expert[row : row + 1, kept], base[row : row + 1, kept], settings[:1])
+        np.testing.assert_array_equal(scores[row, kept], alone[0][0])
+        assert token[row] == kept[alone[1][0]]
+        np.testing.assert_allclose(logprob[row], alone[2][0], rtol=1e-6, atol=1e-6)
+        assert (np.delete(scores[row], kept) == -INF).all()
 
 
-def run_ctypes(expert, base, alpha_beta):
+@given(logits, logits, strengths, st.none() | masks)
+def test_aot_equals_the_reference(expert, base, setting, allowed):
+    settings = np.array([setting] * 2, np.float32)
+    check(run_ctypes(expert, base, settings, allowed), expert, base, settings, exact=True, allowed=allowed)
+
+
+def run_ctypes(expert, base, alpha_beta, allowed=None):
     """The C++ body called without MindSpore, fast enough for many examples."""
-    import ctypes
-
-    from mindcold.ops import build
-    from mindcold.ops.contrastive_score.aot import SOURCE
-
     rows, vocab = expert.shape
     out = [np.zeros((rows, vocab), np.float32), np.zeros(rows, np.int32), np.zeros(rows, np.float32)]
-    arrays_ = [np.ascontiguousarray(item, np.float32) for item in (expert, base, alpha_beta)] + out
-    params = (ctypes.c_void_p * 6)(*[item.ctypes.data for item in arrays_])
-    dims = (
-        [(ctypes.c_int64 * 2)(rows, vocab)] * 2
-        + [(ctypes.c_int64 * 2)(rows, 2)]
-        + [(ctypes.c_int64 * 2)(rows, vocab)] * 3
-    )
-    shapes = (ctypes.POINTER(ctypes.c_int64) * 6)(*dims)
+    inputs = [np.ascontiguousarray(item, np.float32) for item in (expert, base, alpha_beta)]
+    inputs += [] if allowed is None else [allowed]
+    operands = inputs + out
+    params = (ctypes.c_void_p * len(operands))(*[item.ctypes.data for item in operands])
+    dims = [(ctypes.c_int64 * item.ndim)(*item.shape) for item in operands]
+    shapes = (ctypes.POINTER(ctypes.c_int64) * len(operands))(*dims)
     kernel = ctypes.CDLL(str(build.library(SOURCE))).contrastive_score
-    assert kernel(6, params, None, shapes, None, None, None) == 0
+    assert kernel(len(operands), params, None, shapes, None, None, None) == 0
     return out

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mindcold.errors import OperatorError
-from mindcold.ops import build, contrastive_score, registry
+from mindcold.ops import build, contrastive_score, hybrid, registry, rope
 from mindcold.ops.contrastive_score.aot import SOURCE
 
 
@@ -20,7 +21,6 @@ def test_names_and_lookup():
         "tree_attention",
         "tree_verify",
         "trigram_draft",
-        "trigram_lookup",
     ]
     assert registry.get("contrastive_score") is contrastive_score
     with pytest.raises(OperatorError, match="'softmax' is not one of contrastive_score"):
@@ -28,8 +28,35 @@ def test_names_and_lookup():
 
 
 def test_unknown_backend_names_the_bodies():
-    with pytest.raises(OperatorError, match=r"backend: 'cuda' is not one of auto, aot, "):
-        contrastive_score.body("cuda")
+    for operator in (contrastive_score, rope):
+        with pytest.raises(OperatorError, match=r"backend: 'cuda' is not one of auto, akg, aot, builtin$"):
+            operator.choose("cuda")
+
+
+def test_a_backend_of_other_operators_leaves_the_choice_open(monkeypatch):
+    assert "akg" in contrastive_score.available() and "akg" not in rope.available()
+    assert rope.choose("akg") is rope.choose("auto")
+    reason = "no compiler"
+    bodies = tuple(
+        replace(body, unavailable_reason=lambda: reason) if body.name == "akg" else body
+        for body in contrastive_score.bodies
+    )
+    monkeypatch.setattr(contrastive_score, "bodies", bodies)
+    with pytest.raises(OperatorError, match="contrastive_score: body 'akg' cannot run here: no compiler"):
+        contrastive_score.choose("akg")
+
+
+def test_every_body_of_a_known_name_can_be_asked_for():
+    for name in registry.names():
+        for backend in registry.body_names():
+            assert registry.get(name).choose(backend) in registry.get(name).bodies
+
+
+def test_akg_says_what_is_missing_on_ascend(monkeypatch):
+    monkeypatch.setattr(hybrid.ms, "get_context", lambda name: "Ascend")
+    assert hybrid.unavailable_reason() == (
+        "this installation of MindSpore has no AKG compiler for Ascend (lib/plugin/ascend/libakg.so is missing)"
+    )
 
 
 def test_without_a_compiler_the_builtin_body_runs(monkeypatch, caplog):

@@ -2,19 +2,17 @@
 
 import copy
 
-import mindspore as ms
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindcold.ops import trigram_draft, trigram_lookup
+from mindcold.ops import trigram_draft
 from mindcold.ops.trigram_draft import mcts
 from mindcold.ops.trigram_draft.bodies import CppTrigram, PythonTrigram
 from mindcold.ops.trigram_draft.reference import (
     Table,
     best_first,
-    bucket_of,
     bump,
     distribution,
     find,
@@ -77,39 +75,6 @@ def test_a_tree_is_a_tree(found, budget, depth):
         body.draft(table, Table.empty(4), [0, 1, 2], max(1, budget // 2), depth, 1e-3)[0]
         == tokens[: max(1, budget // 2)]
     )
-
-
-def lookup_cases():
-    """Tables full to overflowing and nearly empty, asked for contexts that are there and that are not."""
-    cases = {}
-    for buckets, count in ((1, 30), (7, 60), (64, 400)):
-        table, rng = Table.empty(buckets), np.random.default_rng(buckets)
-        update(table, rng.integers(0, 12, count).tolist(), 0, 0.04, 3.0)
-        there = table.keys[table.keys[:, :, 0] > -2][:8].tolist()
-        contexts = [(a, b) for a, b in [*there, *rng.integers(-1, 13, (16 - len(there), 2)).tolist()]]
-        places = np.array([bucket_of(*context, buckets) for context in contexts], np.int32)
-        inputs = table.keys, table.tokens, table.weights, np.array(contexts, np.int32), places
-        expected = np.full((16, 12), -1, np.int32), np.zeros((16, 12), np.float32)
-        for i, context in enumerate(contexts):
-            place = find(table, context)
-            if place:
-                expected[0][i], expected[1][i] = table.tokens[place], table.weights[place]
-        cases[f"{buckets} buckets"] = inputs, expected
-    return cases
-
-
-@pytest.mark.parametrize("case", lookup_cases())
-def test_lookup_in_a_graph(case):
-    inputs, expected = lookup_cases()[case]
-    assert (expected[0] >= 0).any() and (expected[0] < 0).all(axis=1).any()
-    body = trigram_lookup.body("builtin")
-
-    def step(*arguments):
-        return body(*arguments)
-
-    out = [item.asnumpy() for item in ms.jit(step)(*[ms.Tensor(item) for item in inputs])]
-    for mine, contract, wanted in zip(out, trigram_lookup.reference(*inputs), expected, strict=True):
-        assert np.array_equal(contract, wanted) and np.array_equal(mine, wanted)
 
 
 def test_shares_by_hand():
