@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mindcold.config import read_json
-from mindcold.errors import MindcoldError, RequestError, TokenizerError
+from mindcold.errors import RequestError, TokenizerError, one_line
+from mindcold.fields import read_json
 
 Message = dict[str, Any]
 """One chat message: {"role": "user", "content": "..."}."""
@@ -31,7 +31,7 @@ class _FastCodec:
         try:
             self._tokenizer = FastTokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception for every kind of damage
-            raise TokenizerError(f"{path}: not a tokenizer file ({str(error)[:200]})") from None
+            raise TokenizerError(f"{path}: not a tokenizer file ({one_line(error)})") from None
 
     def encode(self, text: str, special: bool) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=special).ids
@@ -49,7 +49,7 @@ class _SentencePieceCodec:
         try:
             self._pieces = SentencePieceProcessor(model_file=str(path))
         except (RuntimeError, OSError) as error:
-            raise TokenizerError(f"{path}: not a sentencepiece model ({str(error)[:200]})") from None
+            raise TokenizerError(f"{path}: not a sentencepiece model ({one_line(error)})") from None
         size = self._pieces.vocab_size()
         self._special = {self._pieces.id_to_piece(i): i for i in range(size) if self._pieces.is_control(i)}
         self._added = {}
@@ -144,7 +144,7 @@ class Tokenizer:
                 strftime_now=lambda form: datetime.now().strftime(form),
             )
         except (TemplateError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise TokenizerError(f"{where}: the chat template failed: {_one_line(error)}") from None
+            raise TokenizerError(f"{where}: the chat template failed: {one_line(error)}") from None
 
     def _chat_template(self) -> tuple[Path, str]:
         own = self.folder / "chat_template.jinja"
@@ -169,18 +169,11 @@ class Tokenizer:
         path = self.folder / name
         if not path.is_file():
             return {}
-        try:
-            return read_json(path)
-        except MindcoldError as error:
-            raise TokenizerError(str(error)) from None
+        return read_json(path, TokenizerError)
 
 
 def _raise_exception(message: str) -> None:
-    raise RequestError(_one_line(message))
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())[:200]
+    raise RequestError(one_line(message))
 
 
 class Detokenizer:
