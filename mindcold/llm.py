@@ -11,7 +11,7 @@ from mindcold import decoding
 from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
-from mindcold.constraints import ConstraintError, Vocabulary, Watched, as_constraint
+from mindcold.constraints import ConstraintError, ConstraintSet, Vocabulary, parse_constraint
 from mindcold.decoding.options import is_token
 from mindcold.decoding.roller import Guesses, ModelRoller, Roller, TrigramRoller
 from mindcold.drafting import DRAFTS, Budget, StepCost, TrigramDrafter, TrigramTables
@@ -252,7 +252,7 @@ class LLM:
             raise RequestError(f"stop_strings: {self.folder} has no tokenizer; use eos_token_id")
         built = decoding.build(method, options)
         eos = options.eos(self.config.eos_token_ids, self.config.vocab_size)
-        shared, own = as_constraint(options.constraint), options.constraints
+        shared, own = parse_constraint(options.constraint), options.constraints
         if own is not None and (not isinstance(own, (list, tuple)) or len(own) != len(prompts)):
             raise RequestError(f"constraints: a list of one for each of {len(prompts)} prompts is expected")
         if built.search and (options.do_sample or options.repetition_penalty != 1.0):
@@ -277,10 +277,10 @@ class LLM:
                 )
             budget = min(options.max_new_tokens, room)
             request = decoding.Request(i, prompt, built, options, number, eos, budget)
-            constraints = shared + as_constraint(own[i] if own else None)
+            constraints = shared + parse_constraint(own[i] if own else None)
             if built.ahead or constraints:
                 vocabulary = Vocabulary(self.tokenizer, self.config.vocab_size, eos)
-                request.constraint = Watched.start(constraints, vocabulary)
+                request.constraint = ConstraintSet.start(constraints, vocabulary)
                 request.masked = request.constraint.allowed() is not None
                 request.cumulative = any(item.cumulative for item in constraints)
             if built.ahead:

@@ -176,8 +176,8 @@ def train_classifier(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from mindcold.constraints.harmless import FILE
     from mindcold.constraints.keywords import stems
+    from mindcold.model_zoo.harmless import FILE
 
     rng, texts, labels = Random(args.seed), list[tuple[str, ...]](), list[float]()
     for item in islice(replies.training(args.seed + 9), 4000):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from mindcold.constraints import ConstraintError, Watched
+from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import choice
 from mindcold.decoding.ask import Answer, Ask, Track
 from mindcold.decoding.method import Ahead
@@ -30,7 +30,7 @@ class AheadSearch:
         assert request.method.ahead is not None and request.constraint is not None
         self.engine, self.request = engine, request
         self.ahead: Ahead = request.method.ahead
-        self.constraint: Watched = request.constraint
+        self.constraint: ConstraintSet = request.constraint
         adapters, count = request.stream_adapters, max(1, self.ahead.candidates)
         size = request.size + self.ahead.length + 2
         engine.reserve(engine.used_cells + size * (count + 1) * len(adapters))
@@ -151,7 +151,7 @@ class AheadSearch:
         for token, future in zip(candidates, futures, strict=True):
             states.append(self.constraint.fork())
             states[-1].extend([token, *future])
-        rewards = Watched.values(states)
+        rewards = ConstraintSet.values(states)
         totals = [logprob + self.ahead.weight * reward for logprob, reward in zip(logprobs, rewards, strict=True)]
         return int(np.argmax(totals))
 
@@ -160,7 +160,7 @@ class AheadSearch:
         request, base = self.request, self.main.length
         futures: list[list[int]] = [[] for _ in candidates]
         firsts: list[Scores | None] = [None] * len(candidates)
-        states: list[Watched] = [self.constraint] * len(candidates)
+        states: list[ConstraintSet] = [self.constraint] * len(candidates)
         if request.masked:
             states = [self.constraint.fork() for _ in candidates]
             for state, token in zip(states, candidates, strict=True):
@@ -199,7 +199,7 @@ class AheadSearch:
             track.cut(base)
         return futures, firsts
 
-    def _choose(self, found: Answer, head: int, state: Watched, produced: int) -> tuple[int, float]:
+    def _choose(self, found: Answer, head: int, state: ConstraintSet, produced: int) -> tuple[int, float]:
         """The best token that may come at a head."""
         if not self.request.masked and not self.request.waits(produced):
             return found.token(head), found.logprob(head)
@@ -207,7 +207,7 @@ class AheadSearch:
         token = int(scores.argmax())
         return token, choice.log_probability(scores, token)
 
-    def _allowed(self, scores: Scores, state: Watched, produced: int) -> np.ndarray:
+    def _allowed(self, scores: Scores, state: ConstraintSet, produced: int) -> np.ndarray:
         """Scores without what may not come."""
         allowed = scores(state.allowed() if self.request.masked else None)
         if self.request.waits(produced):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindcold.constraints import ConstraintError, Watched
+from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import choice
 from mindcold.decoding.ask import Answer, Ask, Track
 from mindcold.decoding.method import Contrast, Method
@@ -34,7 +34,7 @@ class Beam:
     tokens: list[int]
     logprobs: list[float]
     track: Track
-    state: Watched | None
+    state: ConstraintSet | None
 
     @property
     def total(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mindcold.constraints import ConstraintError, Watched
+from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import choice
 from mindcold.decoding.method import Method
 from mindcold.decoding.options import Options
@@ -32,7 +32,7 @@ class Request:
     drafter: Drafter | None = None
     draft_budget: Budget = field(default_factory=Budget)
     """Chooses the size of drafts; shared by requests that are alike."""
-    constraint: Watched | None = None
+    constraint: ConstraintSet | None = None
     """Where it stands under its constraints."""
     masked: bool = False
     """Whether they forbid tokens."""
