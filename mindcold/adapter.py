@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from mindcold.checkpoint import SafetensorsFile, find_safetensors
-from mindcold.config import Fields, ModelConfig, read_json
-from mindcold.errors import AdapterError, ModelError
+from mindcold.config import ModelConfig
+from mindcold.errors import AdapterError
+from mindcold.fields import Fields
+from mindcold.model.shapes import linear_shapes
 
 PREFIX = "base_model.model."
 
@@ -65,11 +67,7 @@ class Adapter:
         """
         folder = Path(folder)
         path = folder / "adapter_config.json"
-        try:
-            raw = read_json(path)
-        except ModelError as error:
-            raise AdapterError(str(error)) from None
-        fields = Fields(raw, str(path), AdapterError)
+        fields = Fields.of_file(path, AdapterError)
         _refuse_unsupported(fields)
         file = SafetensorsFile(find_safetensors(folder, "adapter_model", AdapterError)[0], AdapterError)
         targets = _targets(fields, config)
@@ -104,25 +102,6 @@ class Adapter:
         return cls(name, max((pair.a.shape[0] for pair in pairs.values()), default=0), pairs, replaced)
 
 
-def linear_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
-    """Module path to [out, in] of every linear layer of the architecture, lm_head last."""
-    query = config.num_attention_heads * config.head_dim
-    key_value = config.num_key_value_heads * config.head_dim
-    hidden, inner = config.hidden_size, config.intermediate_size
-    block = {
-        "self_attn.q_proj": (query, hidden),
-        "self_attn.k_proj": (key_value, hidden),
-        "self_attn.v_proj": (key_value, hidden),
-        "self_attn.o_proj": (hidden, query),
-        "mlp.gate_proj": (inner, hidden),
-        "mlp.up_proj": (inner, hidden),
-        "mlp.down_proj": (hidden, inner),
-    }
-    layers = range(config.num_hidden_layers)
-    shapes = {f"model.layers.{i}.{module}": shape for i in layers for module, shape in block.items()}
-    return shapes | {"lm_head": (config.vocab_size, hidden)}
-
-
 def _refuse_unsupported(fields: Fields) -> None:
     kind = fields.text("peft_type", "")
     if kind.upper() != "LORA":
@@ -139,10 +118,7 @@ def _refuse_unsupported(fields: Fields) -> None:
 
 def _pattern(fields: Fields, name: str, module: str) -> Any:
     """Value of `rank_pattern` or `alpha_pattern` for a module: the first key that matches its end, as PEFT does."""
-    patterns = fields.raw.get(name) or {}
-    if not isinstance(patterns, dict):
-        raise fields.fail(name, f"an object is expected, found {patterns!r}")
-    for key, value in patterns.items():
+    for key, value in fields.object(name).raw.items():
         if re.match(rf"(.*\.)?({_checked(fields, name, key)})$", module):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
                 raise fields.fail(name, f"{key}: a positive number is expected, found {value!r}")
@@ -169,15 +145,6 @@ def _checked(fields: Fields, name: str, pattern: Any) -> str:
     return pattern
 
 
-def _names(fields: Fields, name: str) -> list[str] | None:
-    value = fields.raw.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise fields.fail(name, f"a list of module names is expected, found {value!r}")
-    return value
-
-
 def _selects(names: list[str], module: str) -> bool:
     return any(module == name or module.endswith(f".{name}") for name in names)
 
@@ -186,7 +153,7 @@ def _modules_to_save(fields: Fields) -> list[str]:
     """Full paths of the modules whose whole weight the adapter replaces."""
     known = {"lm_head": "lm_head", "embed_tokens": "model.embed_tokens", "model.embed_tokens": "model.embed_tokens"}
     modules = []
-    for name in _names(fields, "modules_to_save") or []:
+    for name in fields.names("modules_to_save") or []:
         if name not in known:
             raise fields.fail("modules_to_save", f"{name!r} is not supported, only lm_head and embed_tokens")
         modules.append(known[name])
@@ -208,7 +175,7 @@ def _targets(fields: Fields, config: ModelConfig) -> dict[str, tuple[int, int]]:
         pattern = _checked(fields, "target_modules", raw)
         chosen = [module for module in shapes if re.fullmatch(pattern, module)]
     else:
-        names = _names(fields, "target_modules") or []
+        names = fields.names("target_modules") or []
         if _selects(names, "model.embed_tokens"):
             raise fields.fail("target_modules", "embed_tokens: a low-rank update of the embedding is not supported")
         chosen = [module for module in shapes if _selects(names, module) and _in_layers(fields, module)]
@@ -222,7 +189,7 @@ def _excluded(fields: Fields, module: str) -> bool:
     raw = fields.raw.get("exclude_modules")
     if isinstance(raw, str):
         return re.fullmatch(_checked(fields, "exclude_modules", raw), module) is not None
-    return _selects(_names(fields, "exclude_modules") or [], module)
+    return _selects(fields.names("exclude_modules") or [], module)
 
 
 def _in_layers(fields: Fields, module: str) -> bool:

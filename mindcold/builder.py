@@ -6,12 +6,12 @@ from typing import Any
 from mindcold.config import ModelConfig
 from mindcold.constraints import ConstraintSet, Vocabulary, parse_constraint
 from mindcold.decoding import RequestState, find
-from mindcold.decoding.request import BASE_ADAPTER
 from mindcold.decoding.rollout import RolloutSource
 from mindcold.decoding.sampling import TokenFilter
 from mindcold.drafting import DRAFT_MODEL, TableKey, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine
 from mindcold.errors import RequestError
+from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.prompts import PromptEncoder
 from mindcold.request import Request
 from mindcold.sampling_params import SamplingParams

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from mindcold.config import ModelConfig, read_json
+from mindcold.config import ModelConfig
 from mindcold.errors import MindcoldError, ModelError
+from mindcold.fields import read_json
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _DTYPES = ("F32", "F16", "BF16", "F64")
@@ -73,7 +74,7 @@ def find_safetensors(folder: Path, stem: str, error: type[MindcoldError]) -> lis
     if single.is_file():
         return [single]
     if index.is_file():
-        shards = read_json(index).get("weight_map")
+        shards = read_json(index, error).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise error(f"{index}: weight_map: an object from tensor name to file name is expected")
         names = sorted({str(name) for name in shards.values()})

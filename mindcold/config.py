@@ -1,16 +1,13 @@
 """What a model folder says about its architecture: `config.json` read into one frozen `ModelConfig`."""
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mindcold.errors import ModelError
+from mindcold.fields import Fields
 
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
 """The `model_type` values of HuggingFace folders that can be decoded."""
-
-_LIMIT = 1 << 24  # no dimension of a real model is larger; keeps a corrupt file from allocating the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +62,10 @@ class ModelConfig:
         """
         folder = Path(folder)
         path = folder / "config.json"
-        config = parse_config(read_json(path), str(path))
+        config = _parse(Fields.of_file(path))
         generation = folder / "generation_config.json"
         if generation.is_file():
-            eos = token_ids(read_json(generation), "eos_token_id", config.vocab_size, str(generation))
+            eos = Fields.of_file(generation).token_ids("eos_token_id", config.vocab_size)
             if eos:
                 config = replace(config, eos_token_ids=eos)
         return config
@@ -96,83 +93,13 @@ class ModelConfig:
         return raw
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
-    """Parse a JSON object from a file; ModelError names the file when it is missing, not JSON or not an object."""
-    path = Path(path)
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(raw, dict):
-        raise ModelError(f"{path}: a JSON object is expected, found {type(raw).__name__}")
-    return raw
-
-
-class Fields:
-    """Typed reading of the fields of one JSON object; every refusal names the file and the field."""
-
-    def __init__(self, raw: dict[str, Any], where: str, error: type[Exception] = ModelError):
-        self.raw, self.where, self.error = raw, where, error
-
-    def fail(self, name: str, why: str) -> Exception:
-        return self.error(f"{self.where}: {name}: {why}")
-
-    def integer(self, name: str, default: int | None = None, low: int = 1, high: int = _LIMIT) -> int:
-        value = self.raw.get(name)
-        if value is None:
-            if default is None:
-                raise self.fail(name, "missing")
-            return default
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.fail(name, f"an integer from {low} to {high} is expected, found {value!r}")
-        return value
-
-    def number(self, name: str, default: float | None = None, low: float = 0.0, high: float = 1e12) -> float:
-        value = self.raw.get(name)
-        if value is None:
-            if default is None:
-                raise self.fail(name, "missing")
-            return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
-            raise self.fail(name, f"a number above {low:g} and up to {high:g} is expected, found {value!r}")
-        return float(value)
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self.raw.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.fail(name, f"true or false is expected, found {value!r}")
-        return value
-
-    def text(self, name: str, default: str) -> str:
-        value = self.raw.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise self.fail(name, f"a string is expected, found {value!r}")
-        return value
-
-
-def token_ids(raw: dict[str, Any], name: str, vocab_size: int, where: str) -> tuple[int, ...]:
-    """Token ids of a field that holds one id, a list of ids or nothing; ids outside the vocabulary are refused."""
-    value = raw.get(name)
-    if value is None:
-        return ()
-    values = value if isinstance(value, list) else [value]
-    for item in values:
-        if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < vocab_size:
-            raise ModelError(f"{where}: {name}: {item!r} is not a token id below vocab_size {vocab_size}")
-    return tuple(values)
-
-
 def parse_config(raw: dict[str, Any], where: str) -> ModelConfig:
     """Turn the content of a `config.json` into a ModelConfig; `where` names the file in errors."""
-    fields = Fields(raw, where)
+    return _parse(Fields(raw, where))
+
+
+def _parse(fields: Fields) -> ModelConfig:
+    raw = fields.raw
     model_type = fields.text("model_type", "")
     if model_type not in ARCHITECTURES:
         raise fields.fail("model_type", f"{model_type or None!r} is not one of {', '.join(ARCHITECTURES)}")
@@ -191,7 +118,7 @@ def parse_config(raw: dict[str, Any], where: str) -> ModelConfig:
         raise fields.fail("head_dim", f"{head_dim} is odd; rotary embeddings need an even size")
     bias = fields.flag("attention_bias", model_type == "qwen2") or model_type == "qwen2"
     vocab = fields.integer("vocab_size")
-    bos = token_ids(raw, "bos_token_id", vocab, where)
+    bos = fields.token_ids("bos_token_id", vocab)
     return ModelConfig(
         model_type=model_type,
         vocab_size=vocab,
@@ -212,7 +139,7 @@ def parse_config(raw: dict[str, Any], where: str) -> ModelConfig:
         rope=_rope(fields),
         dtype=fields.text("dtype", fields.text("torch_dtype", "float32")),
         bos_token_id=bos[0] if bos else None,
-        eos_token_ids=token_ids(raw, "eos_token_id", vocab, where),
+        eos_token_ids=fields.token_ids("eos_token_id", vocab),
     )
 
 
@@ -237,12 +164,7 @@ def _sliding_window(fields: Fields, model_type: str, layers: int) -> tuple[int, 
 def _rope(fields: Fields) -> RopeConfig:
     """Rotary settings in the old spelling (rope_theta, rope_scaling) or the new one (rope_parameters)."""
     name = "rope_parameters" if fields.raw.get("rope_parameters") is not None else "rope_scaling"
-    raw = fields.raw.get(name)
-    if raw is None:
-        raw = {}
-    if not isinstance(raw, dict):
-        raise fields.fail(name, f"an object is expected, found {raw!r}")
-    rope = Fields(raw, f"{fields.where}: {name}")
+    rope = fields.object(name)
     theta = rope.number("rope_theta", fields.number("rope_theta", 10000.0))
     kind = rope.text("rope_type", rope.text("type", "default"))
     for scope in (fields, rope):

@@ -27,3 +27,9 @@ class OperatorError(MindcoldError):
 
 class TrainingError(MindcoldError):
     """A training run cannot start or go on: bad data, bad setting, a loss that is not finite."""
+
+
+def one_line(text: object, limit: int | None = 200) -> str:
+    """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError."""
+    line = " ".join(str(text).split())
+    return line if limit is None or len(line) <= limit else f"{line[: limit - 3]}..."

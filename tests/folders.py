@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from mindcold.adapter import linear_shapes
 from mindcold.config import parse_config
-from mindcold.model.weights import weight_shapes
+from mindcold.model.shapes import linear_shapes, weight_shapes
 
 LLAMA: dict[str, Any] = {
     "model_type": "llama",

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mindcold.adapter import Adapter, linear_shapes
+from mindcold.adapter import Adapter
 from mindcold.config import parse_config
 from mindcold.errors import AdapterError
+from mindcold.model.shapes import linear_shapes
 from tests.folders import LLAMA, write_adapter, write_json
 
 CONFIG = parse_config(LLAMA, "test")

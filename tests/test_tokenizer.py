@@ -2,10 +2,14 @@
 
 import io
 import json
+from itertools import chain
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers, processors
+from tokenizers.decoders import DecodeStream
 
 from mindcold.errors import TokenizerError
 from mindcold.tokenizer import Detokenizer, Tokenizer
@@ -68,10 +72,99 @@ def test_round_trip_and_streaming(kind, text, request):
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.encode(text, add_special_tokens=False) == ids[1:]
-    writer = Detokenizer(tokenizer)
-    shown = [writer.push(token, last=i == len(ids) - 1) for i, token in enumerate(ids)]
+    shown = pieces_of(tokenizer, ids)
     assert "".join(shown) == text
     assert "\ufffd" not in "".join(shown)
+
+
+@pytest.fixture(scope="module")
+def fallback(tmp_path_factory):
+    """A folder with a tokenizer.json of Llama 2's kind: words with a mark in front, bytes for the rest."""
+    folder = tmp_path_factory.mktemp("fallback")
+    words = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", "▁the", "the", "▁fox", ".", "é", "日"]
+    tokenizer = FastTokenizer(models.BPE({word: i for i, word in enumerate(words)}, [], byte_fallback=True))
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(steps)
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.add_tokens(["[tab]"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return Tokenizer(folder)
+
+
+def pieces_of(tokenizer, ids):
+    writer = Detokenizer(tokenizer)
+    return [writer.push(token, last=i == len(ids) - 1) for i, token in enumerate(ids)]
+
+
+def ids_of(tokenizer):
+    """Lists of ids rich in what is special: control, added and unknown tokens, spaces, bytes that are characters."""
+    json_kind = (tokenizer.folder / "tokenizer.json").exists()
+    inner = tokenizer._codec._tokenizer if json_kind else tokenizer._codec._pieces
+    name = inner.id_to_token if json_kind else inner.id_to_piece
+    size = inner.get_vocab_size() if json_kind else inner.vocab_size()
+    names = {name(i): i for i in range(size)}
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+
+    def as_bytes(text):
+        if "<0x41>" in names:
+            return [names[f"<0x{byte:02X}>"] for byte in text.encode()]
+        return tokenizer.encode(text, add_special_tokens=False) if set(alphabet) <= set(names) else []
+
+    whole = st.sampled_from([as_bytes(text) for text in ("€", "🙂", "é", "A", " ", "日本")])
+    cut = st.builds(lambda ids, count: ids[:count], whole, st.integers(0, 3))
+    spaces = [i for piece, i in names.items() if piece.startswith(("▁", "Ġ"))]
+    rest = st.lists(st.integers(0, size + 5), min_size=1, max_size=3)
+    special = st.lists(st.sampled_from([*range(3), size, size + 1, *spaces[:4]]), min_size=1, max_size=3)
+    return st.lists(st.one_of(whole, cut, rest, special), max_size=8).map(lambda parts: list(chain(*parts)))
+
+
+@pytest.mark.parametrize("kind", ["pieces", "fast", "fallback"])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_pieces_make_the_whole_text(kind, request, data):
+    """Whatever the ids: joined, the pieces are what the whole list decodes to."""
+    tokenizer = request.getfixturevalue(kind)
+    ids = data.draw(ids_of(tokenizer))
+    shown = pieces_of(tokenizer, ids)
+    assert "".join(shown) == tokenizer.decode(ids)
+    # the library decodes the same; bytes that are no character it may count otherwise
+    library = tokenizer._codec.decode(ids)
+    if kind != "fallback" or "\ufffd" not in library:
+        assert "".join(shown) == library
+    assert all("\ufffd" not in piece for piece in shown) or "\ufffd" in library
+
+
+@pytest.mark.parametrize("kind", ["fast", "fallback"])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_pieces_are_those_of_the_library(kind, request, data):
+    """Where tokenizers' own DecodeStream gives text, it is the same text at the same token."""
+    tokenizer = request.getfixturevalue(kind)
+    ids = data.draw(ids_of(tokenizer))
+    if "\ufffd" in tokenizer.decode(ids):
+        return
+    inner, stream = tokenizer._codec._tokenizer, DecodeStream(skip_special_tokens=True)
+    assert pieces_of(tokenizer, ids) == [stream.step(inner, token) or "" for token in ids]
+
+
+@pytest.mark.parametrize("kind", ["pieces", "fallback"])
+def test_a_space_after_a_control_token_stays(kind, request):
+    tokenizer = request.getfixturevalue(kind)
+    the = tokenizer.encode("the", add_special_tokens=False)
+    the = the if kind == "pieces" else [tokenizer._codec._tokenizer.token_to_id("▁the")]
+    assert tokenizer.decode([*the, 2, *the]) == "the the"
+    assert "".join(pieces_of(tokenizer, [1, *the, 2, 2, *the, 2])) == "the the"
+
+
+def test_a_character_cut_by_the_end_does_not_spoil_those_before_it(fallback):
+    first, second = ([fallback._codec._tokenizer.token_to_id(f"<0x{b:02X}>") for b in text.encode()] for text in "€🙂")
+    assert fallback.decode([*first, *second]) == "€🙂"
+    assert fallback.decode([*first, *second[:2]]) == "€\ufffd\ufffd"
+    assert pieces_of(fallback, [*first, *second[:2]]) == ["", "", "€", "", "\ufffd\ufffd"]
+
+
+def test_without_a_tokenizer_there_is_no_text():
+    assert Detokenizer(None).push(3, last=True) == ""
 
 
 def test_an_incomplete_character_is_held_back_and_shown_at_the_end(fast):

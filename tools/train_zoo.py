@@ -15,9 +15,10 @@ from typing import Any
 
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import MindcoldError
+from mindcold.files import write_json
 from mindcold.model_zoo.corpus import edits, keywords, mixture, problems, replies
 from mindcold.tokenizer import Tokenizer
-from mindcold.training.export import export_adapter, export_model, write_json
+from mindcold.training.export import export_adapter, export_model
 
 ZOO = Path(__file__).resolve().parent.parent / "model_zoo"
 BASE, ADAPTER = ZOO / "tiny-base", ZOO / "tiny-steps"
@@ -139,7 +140,7 @@ def train_on(
 def read_weights(config: ModelConfig) -> dict:
     """The weights of the base as they are now."""
     from mindcold.checkpoint import Checkpoint
-    from mindcold.model.weights import weight_shapes
+    from mindcold.model.shapes import weight_shapes
 
     checkpoint = Checkpoint(BASE, config)
     return {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
@@ -175,8 +176,8 @@ def train_classifier(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from mindcold.constraints.harmless import FILE
     from mindcold.constraints.keywords import stems
+    from mindcold.model_zoo.harmless import FILE
 
     rng, texts, labels = Random(args.seed), list[tuple[str, ...]](), list[float]()
     for item in islice(replies.training(args.seed + 9), 4000):

@@ -12,11 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from mindcold.bench.report import is_named
-from mindcold.constraints import Constraint, Harmless, Keywords
+from mindcold.constraints import Constraint, Keywords
 from mindcold.decoding.choice import log_softmax
 from mindcold.errors import RequestError
 from mindcold.llm import BASE, LLM
 from mindcold.model_zoo.corpus import keywords, replies
+from mindcold.model_zoo.harmless import Harmless
 
 NEW_TOKENS = 32
 

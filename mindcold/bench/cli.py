@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mindcold.errors import RequestError
+from mindcold.files import write_json
 
 ROWS = (1, 2, 4, 8, 16, 32)
 BATCHES = (1, 4, 16)
@@ -164,7 +165,8 @@ def report_drafts(args: argparse.Namespace) -> int:
             name: [statistics.mean(values[:100]), statistics.mean(values[100:])] for name, values in curves.items()
         }
         result |= {"speed-up by tree size": sizes, "tokens per pass, first and second hundred": halves}
-        write_json(args.output, "drafts.json", result)
+        args.output.mkdir(parents=True, exist_ok=True)
+        write_json(args.output / "drafts.json", result)
         drafts.picture(sizes, curves, args.output / "drafts.png")
     if args.json:
         print(json.dumps(result))
@@ -199,7 +201,8 @@ def report_ahead(args: argparse.Namespace) -> int:
             result["grid"] = ahead.grid(llm, items[: max(1, args.ahead // 3)], 1)
     result["ahead"] = [row for found in tables.values() for row in found]
     if args.output:
-        write_json(args.output, "ahead.json", result)
+        args.output.mkdir(parents=True, exist_ok=True)
+        write_json(args.output / "ahead.json", result)
         ahead.picture(tables, args.output / "ahead.png")
     if args.json:
         print(json.dumps(result))
@@ -209,14 +212,6 @@ def report_ahead(args: argparse.Namespace) -> int:
         if found:
             print("\n" + table(found))
     return 0
-
-
-def write_json(folder: Path, name: str, value: Any) -> None:
-    """One file, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"partial-{name}"
-    unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(folder / name)
 
 
 def report_replay(args: argparse.Namespace) -> int:
@@ -280,7 +275,8 @@ def report(args: argparse.Namespace, times: dict[str, list[float]]) -> None:
         "figures": figures(times, args.prefill_tokens),
     }
     if args.output:
-        write_json(args.output, "bench.json", result | {"rounds": times})
+        args.output.mkdir(parents=True, exist_ok=True)
+        write_json(args.output / "bench.json", result | {"rounds": times})
         if args.steps:
             title = f"{setting['model']}, prompt {args.prompt_tokens}, {setting['cores']} cores ({setting['machine']})"
             picture(times, title, args.output / "bench.png")

@@ -10,10 +10,10 @@ import numpy as np
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from mindcold.adapter import PREFIX, linear_shapes
+from mindcold.adapter import PREFIX
 from mindcold.config import parse_config
 from mindcold.errors import RequestError
-from mindcold.model.weights import weight_shapes
+from mindcold.model.shapes import linear_shapes, weight_shapes
 
 RANK = 16
 

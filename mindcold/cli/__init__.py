@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mindcold import __version__
-from mindcold.errors import MindcoldError
+from mindcold.errors import MindcoldError, one_line
 
 COMMANDS = {
     "generate": ("mindcold.cli.generate", "decode a prompt with a model and an adapter"),
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return importlib.import_module(COMMANDS[args.command][0]).run(args)
     except MindcoldError as error:
-        print(f"mindcold {args.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"mindcold {args.command}: error: {one_line(error, limit=None)}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         sys.stderr.close()

@@ -57,7 +57,7 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
     from mindcold.checkpoint import Checkpoint
     from mindcold.config import ModelConfig
     from mindcold.llm import find_folder
-    from mindcold.model.weights import scalar_count, weight_shapes
+    from mindcold.model.shapes import scalar_count, weight_shapes
     from mindcold.tokenizer import Tokenizer
 
     folder = find_folder(model)

@@ -1,24 +1,19 @@
 """What must hold of a generation: constraints and rewards, as state that goes along with its tokens."""
 
-from mindcold.constraints.constraint import (
-    Constraint,
-    ConstraintError,
-    State,
-    TextState,
-    Vocabulary,
-    Watched,
-    as_constraint,
-)
-from mindcold.constraints.harmless import Harmless
+from mindcold.constraints.guard import ConstraintSet
 from mindcold.constraints.keywords import Forbidden, Keywords
+from mindcold.constraints.parse import parse_constraint
+from mindcold.constraints.protocol import Constraint, ConstraintError, State, Vocabulary
 from mindcold.constraints.regex import Json, Regex
 from mindcold.constraints.rewards import SqlExecutes, TextReward
+from mindcold.constraints.text import BatchedTextState, TextState
 
 __all__ = [
+    "BatchedTextState",
     "Constraint",
     "ConstraintError",
+    "ConstraintSet",
     "Forbidden",
-    "Harmless",
     "Json",
     "Keywords",
     "Regex",
@@ -27,6 +22,5 @@ __all__ = [
     "TextReward",
     "TextState",
     "Vocabulary",
-    "Watched",
-    "as_constraint",
+    "parse_constraint",
 ]

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from mindcold.constraints.constraint import ConstraintError, State, TextState, Vocabulary
+from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
+from mindcold.constraints.text import TextState
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 

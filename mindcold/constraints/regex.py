@@ -6,8 +6,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import outlines_core
+from outlines_core.json_schema import build_regex_from_schema
 
-from mindcold.constraints.constraint import ConstraintError, State, Vocabulary
+from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
+from mindcold.errors import one_line
 from mindcold.tokenizer import Tokenizer
 
 _TEXTS: "WeakKeyDictionary[Tokenizer, dict[str, list[int]]]" = WeakKeyDictionary()
@@ -27,18 +30,11 @@ class Regex:
 
     def start(self, vocabulary: Vocabulary) -> State:
         """The automaton's first state; ConstraintError for a pattern that cannot be read or met."""
-        try:
-            from outlines_core import Index
-            from outlines_core import Vocabulary as Words
-        except ImportError:
-            raise ConstraintError(
-                "constraint Regex: needs outlines-core; pip install 'mindcold[constraints]'"
-            ) from None
         words = texts(vocabulary.text("Regex"), vocabulary.size)
         try:
-            index = Index(f" ?({self.pattern})", Words(vocabulary.size, words))
+            index = outlines_core.Index(f" ?({self.pattern})", outlines_core.Vocabulary(vocabulary.size, words))
         except Exception as error:  # the library raises several kinds
-            raise ConstraintError(f"constraint Regex: {str(error).splitlines()[0][:200]}") from None
+            raise ConstraintError(f"constraint Regex: {one_line(error)}") from None
         return _Path(index, vocabulary, index.get_initial_state())
 
 
@@ -46,15 +42,11 @@ class Json(Regex):
     """JSON of a schema (a dict or its text)."""
 
     def __init__(self, schema: str | Mapping[str, Any]):
-        try:
-            from outlines_core.json_schema import build_regex_from_schema
-        except ImportError:
-            raise ConstraintError("constraint Json: needs outlines-core; pip install 'mindcold[constraints]'") from None
         text = schema if isinstance(schema, str) else json.dumps(schema)
         try:
             super().__init__(build_regex_from_schema(text))
         except Exception as error:
-            raise ConstraintError(f"constraint Json: schema: {str(error).splitlines()[0][:200]}") from None
+            raise ConstraintError(f"constraint Json: schema: {one_line(error)}") from None
 
 
 class _Path:

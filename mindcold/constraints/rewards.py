@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from mindcold.constraints.constraint import BatchedTextState, ConstraintError, State, TextState, Vocabulary
+from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
+from mindcold.constraints.text import BatchedTextState, TextState
+from mindcold.errors import one_line
 
 STEPS = 200_000
 """Virtual machine instructions of sqlite a query may take."""
@@ -42,7 +44,7 @@ class SqlExecutes:
             with sqlite3.connect(":memory:") as database:
                 database.executescript(schema)
         except sqlite3.Error as error:
-            raise ConstraintError(f"constraint SqlExecutes: schema: {error}") from None
+            raise ConstraintError(f"constraint SqlExecutes: schema: {one_line(error)}") from None
 
     def start(self, vocabulary: Vocabulary) -> State:
         """The empty statement."""

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.sampling import TokenFilter
-from mindcold.sampling_params import SamplingParams
 from mindcold.drafting import Budget, TrigramDrafter
 from mindcold.engine import Engine
 from mindcold.errors import MindcoldError
+from mindcold.model.adapter_bank import BASE_ADAPTER
+from mindcold.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     from mindcold.decoding.method import Method
     from mindcold.decoding.rollout import RolloutSource
-
-BASE_ADAPTER = -1
-"""Adapter id of the base model alone."""
-
 
 class Contrast(NamedTuple):
     """Expert against amateur: alpha is the plausibility cut in (0, 1], beta >= 0 the strength of the contrast."""

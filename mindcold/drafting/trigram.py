@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from mindcold.drafting.budget import Budget
 from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
+from mindcold.files import write_tensors
 from mindcold.ops import trigram_draft
 from mindcold.ops.trigram_draft.bodies import as_array
 from mindcold.ops.trigram_draft.reference import REACH, SUCCESSORS, WAYS, WINDOW, Table, last_tokens, normalise
@@ -127,10 +127,8 @@ class TrigramTables:
         for i, table in enumerate([self.shared, *self._own.values()]):
             tensors |= {f"{i}.{name}": getattr(table, name) for name in ARRAYS}
         about = {"format": FORMAT, "vocab_size": str(self.vocab_size), "tables": json.dumps(list(self._own))}
-        partial = Path(path).with_name(f"partial-{Path(path).name}")
         try:
-            save_file(tensors, partial, about)
-            partial.replace(path)
+            write_tensors(path, tensors, about)
         except OSError as error:
             raise RequestError(f"{path}: {error.strerror or error}") from None
 

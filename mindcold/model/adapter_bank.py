@@ -3,10 +3,11 @@
 from typing import Any
 
 from mindcold.adapter import Adapter
-from mindcold.model.weights import Weights, members
+from mindcold.model.shapes import members
+from mindcold.model.weights import Weights
 from mindcold.ops.lora_linear import LowRank
 
-BASE = -1
+BASE_ADAPTER = -1
 """Adapter id of rows that run the base model alone."""
 
 

@@ -7,7 +7,8 @@ from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
 from mindcold.model.layers import DecoderLayer, LoraLinear, attention_body
 from mindcold.model.rope import RotaryAngles
-from mindcold.model.weights import EMBEDDING, Weights
+from mindcold.model.shapes import EMBEDDING
+from mindcold.model.weights import Weights
 from mindcold.ops.lora_linear import PADDING
 from mindcold.ops.rows import Row
 

@@ -4,19 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.adapter import linear_shapes
 from mindcold.checkpoint import Checkpoint
-from mindcold.config import ModelConfig
+from mindcold.model.shapes import EMBEDDING, FUSED, linear_shapes, members, weight_shapes
 from mindcold.ops import lora_linear
 from mindcold.ops.lora_linear.reference import restored, stored
-
-EMBEDDING = "model.embed_tokens"
-
-FUSED = {
-    "self_attn.qkv_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "mlp.gate_up_proj": ("mlp.gate_proj", "mlp.up_proj"),
-}
-"""Linear layers that are computed as one, and the layers of the checkpoint they consist of."""
 
 ROWS_AT_ONCE = 8192
 """Lines of a large table in memory as float32 at a time; a multiple of every panel size."""
@@ -93,45 +84,3 @@ class Weights:
     def nbytes(self) -> int:
         """Memory of the matrices, bytes."""
         return sum(weight.nbytes for weight in self._matrices.values())
-
-
-def members(name: str) -> tuple[str, ...]:
-    """The layers of the checkpoint that a linear layer consists of."""
-    for fused, parts in FUSED.items():
-        if name.endswith(fused):
-            return tuple(name.removesuffix(fused) + part for part in parts)
-    return (name,)
-
-
-def scalar_count(config: ModelConfig) -> int:
-    """Number of scalars of a model."""
-    return sum(int(np.prod(shape)) for shape in weight_shapes(config).values())
-
-
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """HuggingFace tensor name to shape of everything the architecture needs."""
-    hidden = (config.hidden_size,)
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (config.vocab_size, config.hidden_size)}
-    for module, (out_size, in_size) in linear_shapes(config).items():
-        if module == "lm_head" and config.tie_word_embeddings:
-            continue
-        shapes[f"{module}.weight"] = (out_size, in_size)
-        if has_bias(config, module):
-            shapes[f"{module}.bias"] = (out_size,)
-    for i in range(config.num_hidden_layers):
-        layer = f"model.layers.{i}."
-        shapes |= {f"{layer}input_layernorm.weight": hidden, f"{layer}post_attention_layernorm.weight": hidden}
-        if config.qk_norm:
-            head = (config.head_dim,)
-            shapes |= {f"{layer}self_attn.q_norm.weight": head, f"{layer}self_attn.k_norm.weight": head}
-    return shapes | {"model.norm.weight": hidden}
-
-
-def has_bias(config: ModelConfig, module: str) -> bool:
-    """Whether a linear layer of this architecture has a bias."""
-    leaf = module.rsplit(".", 1)[-1]
-    if leaf in ("q_proj", "k_proj", "v_proj"):
-        return config.attention_bias
-    if leaf == "o_proj":
-        return config.output_bias
-    return config.mlp_bias and leaf != "lm_head"

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mindcold.config import ModelConfig, parse_config, read_json
+from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import TrainingError
+from mindcold.fields import read_json
+from mindcold.files import write_json
 from mindcold.tokenizer import Tokenizer
 
 RUN, SETTINGS = "run", "settings.json"
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     Everything is checked before the first file is written. Raises TrainingError or ModelError in one line.
     """
     from mindcold.training.data import TrainingSet, read_data
-    from mindcold.training.export import export_adapter, export_model, write_json
+    from mindcold.training.export import export_adapter, export_model
     from mindcold.training.model import LoraSettings, TrainingLM, initial_weights
     from mindcold.training.trainer import CHECKPOINT, Trainer, TrainingSettings
 
@@ -125,7 +127,7 @@ def _lora(args: argparse.Namespace, make: Any) -> Any:
 
 def _weights(folder: Path, config: ModelConfig) -> dict[str, Any]:
     from mindcold.checkpoint import Checkpoint
-    from mindcold.model.weights import weight_shapes
+    from mindcold.model.shapes import weight_shapes
 
     checkpoint = Checkpoint(folder, config)
     return {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
@@ -149,7 +151,7 @@ def _check_folder(
         return
     if not checkpoint.is_file():
         raise TrainingError(f"{checkpoint}: no such file; nothing to resume")
-    before = read_json(settings)
+    before = read_json(settings, TrainingError)
     for name, value in identity.items():
         if before.get(name) != value:
             raise TrainingError(

@@ -1,31 +1,14 @@
 """What a finished run leaves: a HuggingFace model folder or a PEFT adapter folder."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
-from safetensors.numpy import save_file
 
 from mindcold.adapter import PREFIX
 from mindcold.config import ModelConfig
+from mindcold.files import write_json, write_tensors
 from mindcold.training.model import LoraSettings, TrainingLM
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file in one piece: a reader sees the old one or the new one."""
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Write a safetensors file in one piece."""
-    partial = path.with_name(f"partial-{path.name}")
-    save_file(tensors, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)  # the library makes it private
-    partial.replace(path)
 
 
 def export_model(network: TrainingLM, config: ModelConfig, folder: Path) -> None:

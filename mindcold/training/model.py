@@ -9,7 +9,7 @@ from mindspore import nn, ops
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.model.rope import inverse_frequencies
-from mindcold.model.weights import has_bias, weight_shapes
+from mindcold.model.shapes import has_bias, weight_shapes
 from mindcold.ops.rms_norm import RMSNorm
 
 IGNORED = -100

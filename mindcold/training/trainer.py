@@ -1,7 +1,6 @@
 """The training loop: AdamW, clipping, schedule, progress, checkpoints that a stopped run goes on from."""
 
 import csv
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 from mindspore import dataset, nn, ops
 from tqdm import tqdm
 
-from mindcold.errors import TrainingError
+from mindcold.errors import TrainingError, one_line
+from mindcold.files import atomic
 from mindcold.training.data import TrainingSet
 from mindcold.training.model import TrainingLM
 from mindcold.training.schedule import warmup_cosine
@@ -109,17 +109,15 @@ class Trainer:
 
     def _save(self) -> None:
         state = {item.name: item for item in self._state()}
-        partial = self.folder / f"partial-{CHECKPOINT}"
-        ms.save_checkpoint([{"name": k, "data": v} for k, v in state.items()], str(partial), format="safetensors")
-        partial.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
-        log = self.folder / f"partial-{LOSS_LOG}"
         rates = warmup_cosine(self.settings.learning_rate, self.settings.steps, self.settings.warmup_steps)
-        with log.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["step", "loss", "learning_rate"])
-            writer.writerows([i, f"{loss:.5f}", f"{rates[i - 1]:.3e}"] for i, loss in enumerate(self.losses, 1))
-        log.replace(self.folder / LOSS_LOG)
-        partial.replace(self.folder / CHECKPOINT)
+        # the log first: one that is ahead of the checkpoint is cut when the run goes on
+        with atomic(self.folder / CHECKPOINT) as checkpoint:
+            items = [{"name": name, "data": value} for name, value in state.items()]
+            ms.save_checkpoint(items, str(checkpoint), format="safetensors")
+            with atomic(self.folder / LOSS_LOG) as log, log.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["step", "loss", "learning_rate"])
+                writer.writerows([i, f"{loss:.5f}", f"{rates[i - 1]:.3e}"] for i, loss in enumerate(self.losses, 1))
 
     def _restore(self) -> None:
         path = self.folder / CHECKPOINT
@@ -128,7 +126,7 @@ class Trainer:
         try:
             saved = ms.load_checkpoint(str(path), format="safetensors")
         except (ValueError, RuntimeError, OSError) as error:
-            raise TrainingError(f"{path}: not a checkpoint ({str(error).splitlines()[0][:150]})") from None
+            raise TrainingError(f"{path}: not a checkpoint ({one_line(error)})") from None
         for item in self._state():
             if item.name not in saved or saved[item.name].shape != item.shape:
                 raise TrainingError(f"{path}: {item.name}: missing or of another shape; the run had other settings")

@@ -1,9 +1,7 @@
-"""Constraints: what they are worth, that going back is as if never gone, and that the guard names the culprit."""
+"""Constraints: what they are worth, what they say is missing, and that going back is as if never gone."""
 
 import json
-import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 
 from mindcold.constraints import (
     ConstraintError,
+    ConstraintSet,
     Forbidden,
     Json,
     Keywords,
@@ -19,11 +18,8 @@ from mindcold.constraints import (
     SqlExecutes,
     TextReward,
     Vocabulary,
-    Watched,
-    as_constraint,
-    constraint,
+    parse_constraint,
 )
-from mindcold.errors import RequestError
 from mindcold.llm import find_folder
 from mindcold.tokenizer import Tokenizer
 
@@ -136,68 +132,8 @@ def test_sql_is_run_on_its_schema():
         SqlExecutes("create tabel x")
 
 
-@pytest.mark.parametrize("value", [float("nan"), 2.0, -0.1, None, "much", True])
-def test_a_value_that_is_none_is_refused_by_name(value):
-    watched = Watched.start([TextReward(lambda text: value)], VOCABULARY)
-    with pytest.raises(ConstraintError, match="TextReward: its value is"):
-        watched.value()
-
-
-def test_a_constraint_that_raises_or_is_slow_is_named(monkeypatch):
-    def broken(text):
-        raise KeyError("colour\nand more")
-
-    with pytest.raises(ConstraintError, match=r"TextReward: KeyError.*colour") as caught:
-        Watched.start([TextReward(broken)], VOCABULARY).value()
-    assert "\n" not in str(caught.value)
-    monkeypatch.setattr(constraint, "SLOW", 0.01)
-    with pytest.raises(ConstraintError, match=r"more than 0\.01 seconds"):
-        Watched.start([TextReward(lambda text: time.sleep(0.05) or 1.0)], VOCABULARY).value()
-
-
-def endless(text):
-    while True:
-        try:
-            time.sleep(0.001)
-        except Exception:
-            continue
-
-
-def test_an_endless_constraint_is_stopped(monkeypatch):
-    monkeypatch.setattr(constraint, "SLOW", 0.1)
-    before, began = signal.getsignal(signal.SIGALRM), time.perf_counter()
-    with pytest.raises(ConstraintError, match=r"TextReward: one evaluation took more than 0\.1 seconds"):
-        Watched.start([TextReward(endless)], VOCABULARY).value()
-    assert time.perf_counter() - began < 5
-    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL)[0] == 0
-
-
-def test_in_another_thread_slowness_is_found_afterwards(monkeypatch):
-    monkeypatch.setattr(constraint, "SLOW", 0.01)
-    watched = Watched.start([TextReward(lambda text: time.sleep(0.05) or 1.0)], VOCABULARY)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ConstraintError, match="more than"):
-        pool.submit(watched.value).result()
-
-
-def test_constraints_that_leave_nothing():
-    watched = Watched.start([Regex("aa c"), Regex("aaa")], VOCABULARY)
-    assert watched.allowed().any()
-    for token in TOKENIZER.encode("aa", add_special_tokens=False):
-        watched.advance(token)
-    with pytest.raises(ConstraintError, match="Regex, Regex: no token is allowed"):
-        watched.allowed()
-
-
-def test_what_may_be_given():
-    assert as_constraint(None) == []
-    assert isinstance(as_constraint(["a", "b"])[0], Keywords)
-    assert [type(item).__name__ for item in as_constraint([Regex("a"), len])] == ["Regex", "TextReward"]
-    with pytest.raises(RequestError, match="constraint"):
-        as_constraint(3)
-
-
 def state_of(item, text):
-    state = Watched.start(as_constraint(item), VOCABULARY)
+    state = ConstraintSet.start(parse_constraint(item), VOCABULARY)
     for token in TOKENIZER.encode(text, add_special_tokens=False):
         state.advance(token)
     return state

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindcold.constraints import Harmless, Keywords
+from mindcold.constraints import Keywords
 from mindcold.model_zoo.corpus import edits, facts, keywords, mixture, problems, replies
+from mindcold.model_zoo.harmless import Harmless
 
 EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = (\d+)\.")
 

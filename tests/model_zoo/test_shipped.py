@@ -10,7 +10,7 @@ from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import ModelError
-from mindcold.model.weights import weight_shapes
+from mindcold.model.shapes import weight_shapes
 from mindcold.tokenizer import Tokenizer
 
 BASE, ADAPTER = "tiny-base", "tiny-steps"

@@ -8,7 +8,7 @@ import mindcold
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
-from mindcold.model.weights import weight_shapes
+from mindcold.model.shapes import weight_shapes
 from mindcold.training.export import export_adapter
 from mindcold.training.model import LoraSettings, TrainingLM, initial_weights
 from tests.folders import write_model

@@ -9,7 +9,7 @@ from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
-from mindcold.model.weights import weight_shapes
+from mindcold.model.shapes import weight_shapes
 from mindcold.training.export import export_adapter, export_model
 from mindcold.training.model import LoraSettings, TrainingLM, initial_weights
 from mindcold.training.trainer import CHECKPOINT, LOSS_LOG, TrainingSettings

@@ -1,0 +1,61 @@
+"""Files written in one piece: a reader sees the old content or the new, also after a crash."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+_MODE = 0o644  # temporary files are private, results are for everyone to read
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """The path of an empty file beside `path`; when the block ends well, what is in it takes the place of `path`.
+
+    File and folder are synchronised with the disk first. When the block raises, `path` stays as it was and nothing is
+    left behind. Raises OSError where the folder is missing or cannot be written.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix="partial-", suffix=f"-{path.name}", dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(_MODE)
+        _synchronise(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        _synchronise(path.parent)
+
+
+def _synchronise(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, UTF-8, in one piece."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file, indented by two, in one piece."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_tensors(path: str | Path, tensors: dict[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file in one piece; the metadata are HuggingFace's unless others are given."""
+    with atomic(path) as partial:
+        save_file(tensors, partial, dict(metadata or {"format": "pt"}))

@@ -1,0 +1,66 @@
+"""Typed fields of JSON objects: what is read, and refusals that name the file and the field in one line."""
+
+import pytest
+
+from mindcold.errors import AdapterError, ModelError, one_line
+from mindcold.fields import Fields, read_json
+
+FIELDS = Fields({"n": 3, "x": 0.5, "t": "a", "f": True, "l": ["a"], "o": {"n": "three"}, "none": None}, "c.json")
+
+
+def test_fields_that_are_there_and_defaults():
+    assert (FIELDS.integer("n"), FIELDS.number("x"), FIELDS.number("n"), FIELDS.text("t", "")) == (3, 0.5, 3.0, "a")
+    assert (FIELDS.flag("f"), FIELDS.names("l"), FIELDS.object("o").raw) == (True, ["a"], {"n": "three"})
+    assert (FIELDS.integer("none", 7), FIELDS.number("none", 1.5), FIELDS.text("none", "b")) == (7, 1.5, "b")
+    assert (FIELDS.flag("none"), FIELDS.names("none"), FIELDS.object("none").raw) == (False, None, {})
+    assert (FIELDS.token_ids("n", 4), FIELDS.token_ids("none", 4)) == ((3,), ())
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda: FIELDS.integer("gone"), "c.json: gone: missing"),
+        (lambda: FIELDS.number("gone"), "c.json: gone: missing"),
+        (lambda: FIELDS.integer("x"), "c.json: x: an integer from 1"),
+        (lambda: FIELDS.integer("f"), "c.json: f: an integer"),
+        (lambda: FIELDS.integer("n", high=2), "c.json: n: an integer from 1 to 2 is expected, found 3"),
+        (lambda: FIELDS.number("t"), "c.json: t: a number"),
+        (lambda: FIELDS.number("f"), "c.json: f: a number"),
+        (lambda: FIELDS.number("x", low=0.5), "c.json: x: a number above 0.5"),
+        (lambda: FIELDS.flag("n"), "c.json: n: true or false"),
+        (lambda: FIELDS.text("n", ""), "c.json: n: a string"),
+        (lambda: FIELDS.names("t"), "c.json: t: a list of names"),
+        (lambda: FIELDS.object("l"), "c.json: l: an object"),
+        (lambda: FIELDS.object("o").integer("n"), "c.json: o: n: an integer"),
+        (lambda: FIELDS.token_ids("n", 3), "c.json: n: 3 is not a token id below vocab_size 3"),
+    ],
+)
+def test_refusals_name_file_and_field(read, message):
+    with pytest.raises(ModelError) as caught:
+        read()
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"[1]", "a JSON object is expected, found list"),
+        (b"{\n", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b'{"a":' * 100_000, "not valid JSON"),
+    ],
+)
+def test_files_that_hold_no_object(tmp_path, content, message):
+    path = tmp_path / "c.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AdapterError) as caught:
+        read_json(path, AdapterError)
+    assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+
+
+def test_a_long_message_becomes_one_line_of_its_beginning():
+    assert one_line(ValueError("a\n  b\tc ")) == "a b c"
+    assert one_line("x" * 500) == "x" * 197 + "..." and one_line("x" * 200) == "x" * 200
+    assert one_line("x" * 500, limit=None) == "x" * 500

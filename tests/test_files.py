@@ -1,0 +1,72 @@
+"""Files in one piece: what a reader sees after success, after an exception and after a stop in the middle."""
+
+import json
+import os
+import stat
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mindcold import files
+from mindcold.files import atomic, write_json, write_tensors, write_text
+
+
+def test_what_is_written_replaces_what_was_there(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    write_json(path, {"new": "ü"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"new": "ü"}
+    write_text(tmp_path / "b.txt", "one\ntwo\r\n")
+    assert (tmp_path / "b.txt").read_bytes() == b"one\ntwo\r\n"
+    write_tensors(tmp_path / "c.safetensors", {"x": np.arange(3, dtype=np.float32)})
+    assert load_file(tmp_path / "c.safetensors")["x"].tolist() == [0, 1, 2]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a.json", "b.txt", "c.safetensors"]
+    assert {stat.S_IMODE(item.stat().st_mode) for item in tmp_path.iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), atomic(path) as partial:
+        partial.write_text("half of the n")
+        assert path.read_text() == "old"
+        raise error
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(TypeError):
+        write_json(path, {"not json": object()})
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_content_then_name_then_folder_reach_the_disk(tmp_path, monkeypatch):
+    happened, path = [], tmp_path / "a.txt"
+    fsync, replace = os.fsync, type(path).replace
+
+    def synchronise(handle):
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else f"{os.fstat(handle).st_size} bytes"
+        happened.append(kind)
+        fsync(handle)
+
+    def rename(self, target):
+        happened.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(files.os, "fsync", synchronise)
+    monkeypatch.setattr(type(path), "replace", rename)
+    write_text(path, "abc")
+    assert happened == ["3 bytes", "rename", "folder"]
+
+
+def test_writers_at_once_do_not_share_a_partial_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with atomic(path) as first, atomic(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the outer block ends last
+
+
+def test_a_missing_folder_is_an_oserror(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "nowhere" / "a.txt", "x")
