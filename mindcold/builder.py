@@ -1,7 +1,6 @@
 """Requests as they are given to requests the scheduler can run: everything is checked here, before any work."""
 
 from collections.abc import Callable
-from typing import Any
 
 from mindcold.config import ModelConfig
 from mindcold.constraints import ConstraintSet, Vocabulary, parse_constraint
@@ -54,8 +53,7 @@ class RequestBuilder:
         limit = self._config.max_position_embeddings
         if len(prompt) >= limit:
             raise RequestError(
-                f"{where}{len(prompt)} tokens fill the model's max_position_embeddings {limit}; "
-                "no room for a new token"
+                f"{where}{len(prompt)} tokens fill the model's max_position_embeddings {limit}; no room for a new token"
             )
         eos, vocab_size = params.eos(self._config.eos_token_ids, self._config.vocab_size), self._config.vocab_size
         constraints = parse_constraint(params.constraint)
@@ -116,5 +114,3 @@ class RequestBuilder:
         if name not in names:
             raise RequestError(f"adapter: {name!r} is not loaded; known are {', '.join([BASE, *names])}")
         return names.index(name)
-
-

@@ -1,4 +1,4 @@
-"""The keywords of one generation: declared once, with type, bounds and help; command line and files follow from here."""
+"""The keywords of one generation, declared once with type, bounds and help: the command line follows from here."""
 
 import difflib
 import math
@@ -78,7 +78,7 @@ class SamplingParams:
     search: str = _param("best_first", "of the trigram tree; mcts is ADED's own", str, DRAFT, choices=SEARCHES)
     adaptation: str = _param("decay", "of the trigrams; aded is as published", str, DRAFT, choices=ADAPTATIONS)
 
-    constraint: Any = _param(
+    constraint: Any = _param(  # noqa: RUF009 - a field
         None, "what must hold or is worth much: a constraint, keywords, a function of text, or a list of these", object
     )
     num_beams: int = _param(4, "sequences beam search follows", int, "beam", low=1, high=64)

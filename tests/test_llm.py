@@ -22,7 +22,7 @@ def test_text_in_text_out(llm):
     out = llm.generate(PROMPT, "cold", max_new_tokens=60)
     assert out.finish_reason == "stop" and out.token_ids[-1] == 2
     assert out.text == llm.tokenizer.decode(out.token_ids) and "The answer is" in out.text
-    assert out.stats["new_tokens"] == len(out.token_ids) == out.stats["target_passes"]
+    assert out.stats.new_tokens == len(out.token_ids) == out.stats.target_passes
 
 
 def test_streaming_is_the_same_as_generating(llm):

@@ -9,10 +9,10 @@ from mindcold.decoding.beam_search import BeamSearch
 from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec
 from mindcold.decoding.request import Contrast, RequestState, SelectedToken
 from mindcold.decoding.rollout_search import RolloutSearch, SpeculativeRolloutSearch
-from mindcold.sampling_params import SamplingParams
 from mindcold.decoding.token_tree import TokenTree
 from mindcold.engine import Sequence
 from mindcold.errors import RequestError
+from mindcold.sampling_params import SamplingParams
 
 Steps = Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]
 """Passes that are asked for, each answered by the results of its feeds, and tokens as they are decided."""

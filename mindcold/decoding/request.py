@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mindcold.decoding.method import Method
     from mindcold.decoding.rollout import RolloutSource
 
+
 class Contrast(NamedTuple):
     """Expert against amateur: alpha is the plausibility cut in (0, 1], beta >= 0 the strength of the contrast."""
 

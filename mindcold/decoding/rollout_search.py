@@ -11,7 +11,7 @@ import numpy as np
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding import sampling
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.decoding.rollout import guess
 from mindcold.decoding.token_tree import allowed_part
@@ -68,11 +68,11 @@ class RolloutSearch:
 
     def _forward(self, draft: Draft) -> Generator[ForwardRequest, list[ForwardResult], ForwardResult]:
         """The pending tokens and a draft through the target; scores come out."""
-        state, masks = self.state, ()
+        state, masks = self.state, list[Mask]()
         if state.filter.active(len(state.token_ids)):
             mask = state.filter.mask(state.context, len(state.token_ids), state.constraints)
             draft, below = allowed_part(state, draft)
-            masks = (mask, *below)
+            masks = [mask, *below]
         (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, scores=True)
         return result
 

@@ -16,7 +16,7 @@ from mindcold.sampling_params import SamplingParams
 
 @dataclass(frozen=True)
 class TokenFilter:
-    """What may come next in one request: constraints that forbid, minimum length, tokens and sequences never to come."""
+    """What may come next in one request: what constraints allow, no end too early, no bad words."""
 
     vocab_size: int
     min_new_tokens: int

@@ -36,7 +36,7 @@ class StepBatch:
     """The work of one step, taken from the front of a queue; what does not fit or is not complete stays there."""
 
     def __init__(self, engine: Engine, queue: deque[Work]):
-        """Choose what goes together: first what needs a token next, then prompts in chunks in the rows that are left."""
+        """Choose what goes together: first what needs a token next, then prompts, in chunks, in the rows left."""
         self.engine, self._queue = engine, queue
         self.rows, self.scores, self.timed = 0, False, False
         self._whole: list[Work] = []

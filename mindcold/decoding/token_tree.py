@@ -9,8 +9,8 @@ from collections.abc import Generator
 
 import numpy as np
 
-from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold import sampling_params
+from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
 from mindcold.decoding.request import RequestState, SelectedToken

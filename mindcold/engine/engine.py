@@ -12,7 +12,7 @@ import numpy as np
 
 from mindcold.adapter import Adapter
 from mindcold.engine.graph import Graph
-from mindcold.engine.pool import CacheShape, KVPool
+from mindcold.engine.pool import CacheShape, KVPool, Segment
 from mindcold.engine.runtime import LOCK
 from mindcold.engine.sequence import Sequence
 from mindcold.engine.step import ScoreStep
@@ -29,7 +29,11 @@ class NetworkFactory(Protocol):
     vocab_size: int
     weight_bytes: int
     """Memory of the matrices a step reads, bytes."""
-    adapters: list[Adapter]
+
+    @property
+    def adapters(self) -> list[Adapter]:
+        """The live adapters; an adapter's id is its place."""
+        ...
 
     @property
     def cache_shape(self) -> CacheShape:
@@ -137,7 +141,7 @@ class Engine:
     def open(self, adapters: Items[int], size: int) -> Sequence | None:
         """A sequence of up to `size` tokens in one stream per adapter id, or None while the pool is full."""
         assert self._pool is not None, "reserve first"
-        streams = []
+        streams: list[Segment] = []
         for adapter in adapters:
             segment = self._pool.open(size, adapter)
             if segment is None:

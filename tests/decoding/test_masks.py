@@ -6,7 +6,7 @@ import pytest
 import mindcold
 from mindcold.constraints import Regex
 from mindcold.errors import RequestError
-from tests.decoding.wishes import Mask, Narrowing, One
+from tests.decoding.fake_constraints import Mask, Narrowing, One
 from tests.folders import write_adapter, write_model
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
@@ -33,7 +33,7 @@ def test_masks_hold_in_every_method(llm, options):
     allowed = {3, 17, 29, 40}
     for prompt in PROMPTS:
         out = llm.generate(prompt, constraint=Mask(allowed), max_new_tokens=12, **options)
-        assert set(out.token_ids) <= allowed and out.stats["reward"] == 1.0
+        assert set(out.token_ids) <= allowed and out.stats.reward == 1.0
 
 
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
@@ -81,7 +81,7 @@ def test_a_mask_without_anything_is_an_error(llm):
         llm.generate(PROMPTS, constraint=Mask(()), max_new_tokens=4)
     outs = llm.generate(PROMPTS, constraint=Narrowing(range(96)), max_new_tokens=9)
     assert [out.finish_reason for out in outs] == ["error"] * 3
-    assert all("no token is allowed" in out.stats["error"] and len(out.token_ids) == 2 for out in outs)
+    assert all("no token is allowed" in out.stats.error and len(out.token_ids) == 2 for out in outs)
 
 
 def test_a_pattern_is_kept_by_the_shipped_model():

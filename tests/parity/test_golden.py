@@ -85,7 +85,7 @@ def test_prefill_in_chunks_equals_prefill_at_once(name):
             out = llm.generate(prompt, max_new_tokens=NEW_TOKENS, eos_token_id=[], prefill_chunk=chunk, method=method)
             assert out.token_ids == golden[f"{method}_1"].tolist()
             streams = 2 if method == "cold" else 1
-            assert out.stats["target_passes"] >= len(prompt) * streams // chunk + NEW_TOKENS - 1
+            assert out.stats.target_passes >= len(prompt) * streams // chunk + NEW_TOKENS - 1
 
 
 def test_two_adapters_and_the_base_in_one_batch(llama):

@@ -104,9 +104,9 @@ def test_two_streams_in_turn_do_not_disturb_each_other(llm):
 
 
 def test_an_abandoned_stream_gives_its_cells_back(llm):
-    before = llm.engine.used_cells
+    before = llm.engine.used_slots
     stream = llm.stream(PROMPT, "cold", **OPTIONS)
     next(stream)
-    assert llm.engine.used_cells > before
+    assert llm.engine.used_slots > before
     stream.close()
-    assert llm.engine.used_cells == before
+    assert llm.engine.used_slots == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mindcold import decoding
-from mindcold.decoding import Options
+from mindcold.sampling_params import SamplingParams
 from mindcold.errors import RequestError
 
 
@@ -28,28 +28,28 @@ from mindcold.errors import RequestError
 )
 def test_values_out_of_range_name_the_keyword(name, value):
     with pytest.raises(RequestError, match=f"^{name}: "):
-        Options.of({name: value})
+        SamplingParams.of({name: value})
 
 
 def test_unknown_keyword_suggests_the_nearest():
     with pytest.raises(RequestError, match=r"max_tokens: .* did you mean max_new_tokens"):
-        Options.of({"max_tokens": 3})
+        SamplingParams.of({"max_tokens": 3})
 
 
 def test_numpy_numbers_are_numbers():
-    options = Options(max_new_tokens=np.int64(3), alpha=np.float32(0.5))
+    options = SamplingParams(max_new_tokens=np.int64(3), alpha=np.float32(0.5))
     assert options.max_new_tokens == 3
 
 
 def test_end_of_text_ids():
-    assert Options().eos((2, 3), 10) == (2, 3)
-    assert Options(eos_token_id=5).eos((2,), 10) == (5,)
-    assert Options(eos_token_id=[4, 5]).eos((2,), 10) == (4, 5)
-    assert Options(eos_token_id=-1).eos((2,), 10) == () == Options(eos_token_id=[]).eos((2,), 10)
+    assert SamplingParams().eos((2, 3), 10) == (2, 3)
+    assert SamplingParams(eos_token_id=5).eos((2,), 10) == (5,)
+    assert SamplingParams(eos_token_id=[4, 5]).eos((2,), 10) == (4, 5)
+    assert SamplingParams(eos_token_id=-1).eos((2,), 10) == () == SamplingParams(eos_token_id=[]).eos((2,), 10)
     with pytest.raises(RequestError, match="eos_token_id: 10"):
-        Options(eos_token_id=10).eos((), 10)
+        SamplingParams(eos_token_id=10).eos((), 10)
 
 
 def test_unknown_method_names_the_known():
     with pytest.raises(RequestError, match="method: 'beem' is not one of greedy, sample, cold"):
-        decoding.build("beem", Options())
+        decoding.build("beem", SamplingParams())

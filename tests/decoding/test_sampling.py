@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mindcold.decoding import choice
-from mindcold.decoding.options import Options
+from mindcold.decoding import sampling
+from mindcold.sampling_params import SamplingParams
 
 rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-20, 20, width=32))
 
@@ -15,12 +15,12 @@ rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-20, 20, width=
 @given(rows)
 def test_plain_options_give_the_softmax(scores):
     expected = np.exp(scores.astype(np.float64) - scores.max())
-    np.testing.assert_allclose(choice.probabilities(scores, Options()), expected / expected.sum(), rtol=1e-12)
+    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams()), expected / expected.sum(), rtol=1e-12)
 
 
 @given(rows, st.integers(1, 50), st.floats(0.05, 1.0), st.floats(0.0, 1.0), st.floats(0.1, 3.0))
 def test_truncation_keeps_a_distribution_that_holds_the_best_token(scores, top_k, top_p, min_p, temperature):
-    p = choice.probabilities(scores, Options(top_k=top_k, top_p=top_p, min_p=min_p, temperature=temperature))
+    p = sampling.probabilities(scores, SamplingParams(top_k=top_k, top_p=top_p, min_p=min_p, temperature=temperature))
     assert p.sum() == pytest.approx(1.0)
     assert p[scores.argmax()] == p.max() > 0
     assert (p >= min_p * p.max() - 1e-12)[p > 0].all()
@@ -28,32 +28,32 @@ def test_truncation_keeps_a_distribution_that_holds_the_best_token(scores, top_k
 
 def test_top_k_top_p_and_min_p_by_hand():
     scores = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
-    np.testing.assert_allclose(choice.probabilities(scores, Options(top_k=2)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
-    np.testing.assert_allclose(choice.probabilities(scores, Options(top_p=0.6)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
-    np.testing.assert_allclose(choice.probabilities(scores, Options(top_p=0.5)), [1, 0, 0, 0], atol=1e-7)
-    np.testing.assert_allclose(choice.probabilities(scores, Options(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(top_k=2)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(top_p=0.6)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(top_p=0.5)), [1, 0, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
 
 
 def test_masked_tokens_are_never_drawn():
     scores = np.array([-np.inf, 0.0, -np.inf, 1.0], np.float32)
-    p = choice.probabilities(scores, Options())
-    assert {choice.draw(p, 0, 0, i) for i in range(300)} == {1, 3}
+    p = sampling.probabilities(scores, SamplingParams())
+    assert {sampling.draw(p, 0, 0, i) for i in range(300)} == {1, 3}
 
 
 def test_draws_follow_the_distribution_and_depend_on_seed_request_and_position_alone():
     p = np.array([0.1, 0.2, 0.3, 0.4])
-    draws = [choice.draw(p, 7, 0, i) for i in range(4000)]
+    draws = [sampling.draw(p, 7, 0, i) for i in range(4000)]
     expected = p * 4000
     chi_square = ((np.bincount(draws, minlength=4) - expected) ** 2 / expected).sum()
     assert chi_square < 16.3  # 3 degrees of freedom, p = 0.001
-    assert draws == [choice.draw(p, 7, 0, i) for i in range(4000)]
-    assert draws != [choice.draw(p, 8, 0, i) for i in range(4000)]
-    assert draws != [choice.draw(p, 7, 1, i) for i in range(4000)]
+    assert draws == [sampling.draw(p, 7, 0, i) for i in range(4000)]
+    assert draws != [sampling.draw(p, 8, 0, i) for i in range(4000)]
+    assert draws != [sampling.draw(p, 7, 1, i) for i in range(4000)]
 
 
 def test_repetition_penalty_pushes_seen_tokens_down():
     scores = np.array([2.0, -2.0, 1.0, -np.inf], np.float32)
-    out = choice.penalise(scores, [0, 1, 1, 3], 2.0)
+    out = sampling.penalise(scores, [0, 1, 1, 3], 2.0)
     np.testing.assert_array_equal(out, np.array([1.0, -4.0, 1.0, -np.inf], np.float32))
     assert scores[0] == 2.0
 
@@ -61,8 +61,8 @@ def test_repetition_penalty_pushes_seen_tokens_down():
 @given(rows)
 def test_log_probability_is_the_log_of_the_softmax(scores):
     token = int(scores.argmin())
-    p = choice.probabilities(scores, Options())
-    assert choice.log_probability(scores, token) == pytest.approx(np.log(p[token]), abs=1e-9)
+    p = sampling.probabilities(scores, SamplingParams())
+    assert sampling.log_probability(scores, token) == pytest.approx(np.log(p[token]), abs=1e-9)
 
 
 def test_top_is_a_stable_sort():
@@ -72,4 +72,4 @@ def test_top_is_a_stable_sort():
             scores = rng.integers(0, 6, 20).astype(np.float32)
             scores[rng.random(20) < 0.2] = -np.inf
             order = np.argsort(-scores, kind="stable")[:count]
-            assert choice.top(scores, count).tolist() == order[np.isfinite(scores[order])].tolist()
+            assert sampling.top(scores, count).tolist() == order[np.isfinite(scores[order])].tolist()

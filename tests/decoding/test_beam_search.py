@@ -85,12 +85,12 @@ def test_one_beam_is_greedy_and_batches_change_nothing(llm):
         plain = llm.generate(PROMPTS, method, max_new_tokens=12, eos_token_id=[])
         outs = llm.generate(PROMPTS, "beam", num_beams=1, score=score, max_new_tokens=12, eos_token_id=[])
         assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
-        assert outs[0].stats["target_passes"] <= 13
+        assert outs[0].stats.target_passes <= 13
     together = llm.generate(PROMPTS, "beam", max_new_tokens=12)
     assert [out.token_ids for out in together] == [
         llm.generate(prompt, "beam", max_new_tokens=12).token_ids for prompt in PROMPTS
     ]
-    assert llm.engine.used_cells == 0
+    assert llm.engine.used_slots == 0
 
 
 def test_a_long_prompt_is_fed_in_parts(llm):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mindcold
-import mindcold.llm
+import mindcold.builder
 from mindcold.drafting import Draft
 from tests.folders import write_adapter, write_model
 
@@ -30,20 +30,20 @@ class Scripted:
     def __init__(self, tables, key, search, adaptation):
         self.random = random.Random(repr(key))
 
-    def propose(self, ids, budget, least=0.0):
+    def propose(self, ids, budget, floor=0.0):
         ahead = self.truth[len(ids) - self.prompt :]
         if self.kind == "oracle":
             tokens = ahead[:budget]
-            return chain(tokens)
+            return Draft.chain(tokens)
         if self.kind == "past the end":
-            return chain((ahead + [2] * budget)[:budget])
+            return Draft.chain((ahead + [2] * budget)[:budget])
         if self.kind == "wrong":
-            return chain([(token + 1) % VOCAB for token in (ahead or [0])][:budget])
+            return Draft.chain([(token + 1) % VOCAB for token in (ahead or [0])][:budget])
         if self.kind == "half right":
             right = self.random.randrange(budget + 1)
-            return chain((ahead[:right] + [self.random.randrange(VOCAB) for _ in range(budget)])[:budget])
+            return Draft.chain((ahead[:right] + [self.random.randrange(VOCAB) for _ in range(budget)])[:budget])
         if self.kind == "one":
-            return chain([(ahead or [0])[0]])
+            return Draft.chain([(ahead or [0])[0]])
         return self.tree(ahead, budget)
 
     def tree(self, ahead, budget):
@@ -61,15 +61,14 @@ class Scripted:
             levels.append(level)
             draft.tokens.append(token)
             draft.parents.append(parent)
-            draft.odds.append(1.0)
+            draft.probabilities.append(1.0)
         return draft
 
     def observe(self, ids, new):
         pass
 
-
-def chain(tokens):
-    return Draft(list(tokens), list(range(-1, len(tokens) - 1)), [1.0] * len(tokens))
+    def path(self, ids, length, floor=0.0):
+        return []
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -85,7 +84,7 @@ def llm(request, tmp_path_factory):
 def test_any_draft_leaves_the_tokens_as_they_are(llm, name, kind, monkeypatch):
     prompt, options = [5, 9, 33], METHODS[name] | {"max_new_tokens": 24}
     plain = llm.generate(prompt, **options)
-    monkeypatch.setattr(mindcold.llm, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
     monkeypatch.setattr(Scripted, "truth", plain.token_ids)
     monkeypatch.setattr(Scripted, "prompt", len(prompt))
     monkeypatch.setattr(Scripted, "kind", kind)
@@ -94,13 +93,13 @@ def test_any_draft_leaves_the_tokens_as_they_are(llm, name, kind, monkeypatch):
         assert out.token_ids == plain.token_ids, size
         assert out.finish_reason == plain.finish_reason
         if kind == "oracle" and size == 3 and len(plain.token_ids) > 8:
-            assert out.stats["accepted"] > len(plain.token_ids) // 2
-            assert out.stats["target_passes"] < len(plain.token_ids) // 2
+            assert out.stats.accepted > len(plain.token_ids) // 2
+            assert out.stats.target_passes < len(plain.token_ids) // 2
         if kind == "wrong":
-            assert out.stats["accepted"] == 0
-        lengths = out.stats["accept_lengths"]
-        assert sum(lengths) == out.stats["target_passes"]
-        assert out.stats["accepted"] == sum(n * passes for n, passes in enumerate(lengths)) <= out.stats["drafted"]
+            assert out.stats.accepted == 0
+        lengths = out.stats.accept_lengths
+        assert sum(lengths) == out.stats.target_passes
+        assert out.stats.accepted == sum(n * passes for n, passes in enumerate(lengths)) <= out.stats.drafted
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -118,7 +117,7 @@ def test_a_rejected_draft_leaves_no_trace_in_the_cache(llm, monkeypatch):
     """Keys and values after drafts equal those of a fresh prefill: the logits that follow are the same bits."""
     prompt, seen = [5, 9, 33], []
     plain = llm.generate(prompt, "greedy", max_new_tokens=16, eos_token_id=[])
-    monkeypatch.setattr(mindcold.llm, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
     monkeypatch.setattr(Scripted, "truth", plain.token_ids)
     monkeypatch.setattr(Scripted, "prompt", len(prompt))
     monkeypatch.setattr(Scripted, "kind", "tree")

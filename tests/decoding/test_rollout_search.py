@@ -7,10 +7,9 @@ import pytest
 
 import mindcold
 from mindcold.constraints import Forbidden, TextReward
-from mindcold.decoding import search
-from mindcold.decoding.roller import Guesses
+from mindcold.drafting import TrigramDrafter
 from mindcold.errors import RequestError
-from tests.decoding.wishes import Liked, One
+from tests.decoding.fake_constraints import Liked, One
 from tests.folders import write_adapter, write_model
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
@@ -43,7 +42,8 @@ def naive(llm, prompt, liked, length, candidates, weight, count, eos=2):
         best, best_total = None, -np.inf
         for token in np.argsort(-logits, kind="stable")[:candidates].tolist():
             future = [token]
-            while len(future) <= length and future[-1] != eos:
+            room = count - len(ids) + len(prompt) - 1  # what may still come after the candidate
+            while len(future) <= min(length, room) and future[-1] != eos:
                 future.append(int(llm.logits(ids + future)[-1].argmax()))
             new = ids[len(prompt) :] + future
             total = logprobs[token] + weight * sum(t in liked for t in new) / len(new)
@@ -61,7 +61,7 @@ def test_cdlh_is_the_naive_search(llm, length):
         out = llm.generate(prompt, "cdlh", constraint=Liked(liked), **options)
         assert out.token_ids == naive(llm, prompt, liked, length, 4, 3.0, 7)
         changed |= out.token_ids != llm.generate(prompt, max_new_tokens=7).token_ids
-        assert out.stats["reward"] == pytest.approx(Liked(liked, out.token_ids).value())
+        assert out.stats.reward == pytest.approx(Liked(liked, out.token_ids).value())
     assert changed
 
 
@@ -77,7 +77,7 @@ def test_cdlh_is_the_naive_search(llm, length):
 def test_guesses_save_passes_and_change_nothing(llm, shadow, monkeypatch, method, options, says):
     """Guesses that are right, that are wrong, and that are right for two tokens."""
     options |= {"constraint": Liked(range(0, 64, 3)), "candidates": 4, "reward_weight": 3.0, "max_new_tokens": 7}
-    options |= {"lookahead": 5, "tau_r": 0.6, "eos_token_id": [40]}
+    options |= {"lookahead": 5, "eos_token_id": [40]} | ({"tau_r": 0.6} if method == "cdsl" else {})
     known = {}
 
     def right(ids):
@@ -94,11 +94,13 @@ def test_guesses_save_passes_and_change_nothing(llm, shadow, monkeypatch, method
         plain, passes = llm.generate(prompt, method, **options), []
         for start in (4, 2, 0):
             with monkeypatch.context() as patch:
-                patch.setattr(Guesses, "__call__", lambda _, ids, room, start=start: spoilt(ids, start)[: max(0, room)])
+                patch.setattr(
+                    TrigramDrafter, "path", lambda _, ids, room, floor=0, start=start: spoilt(ids, start)[: max(0, room)]
+                )
                 out = llm.generate(prompt, method, **options)
-            assert out.token_ids == plain.token_ids and out.stats["reward"] == plain.stats["reward"]
-            passes.append(out.stats["target_passes"] + out.stats["draft_passes"])
-        assert passes[0] < passes[1] < passes[2] == plain.stats["target_passes"] + plain.stats["draft_passes"]
+            assert out.token_ids == plain.token_ids and out.stats.reward == plain.stats.reward
+            passes.append(out.stats.target_passes + out.stats.draft_passes)
+        assert passes[0] < passes[1] < passes[2] == plain.stats.target_passes + plain.stats.draft_passes
 
 
 def test_guesses_come_from_the_tables(llm):
@@ -106,22 +108,22 @@ def test_guesses_come_from_the_tables(llm):
     options = {"constraint": One(()), "draft": "base", "lookahead": 8, "max_new_tokens": 16, "tau_a": 0.0}
     llm.forget_drafts()
     plain = llm.generate(PROMPTS[0], "cdsl", **options)
-    llm.seed_drafts([[*PROMPTS[0], *llm.generate(PROMPTS[0], adapter="base", max_new_tokens=30).token_ids]] * 5)
+    llm.warm_drafts([[*PROMPTS[0], *llm.generate(PROMPTS[0], adapter="base", max_new_tokens=30).token_ids]] * 5)
     out = llm.generate(PROMPTS[0], "cdsl", **options)
     llm.forget_drafts()
-    assert out.token_ids == plain.token_ids and out.stats["draft_passes"] < plain.stats["draft_passes"]
+    assert out.token_ids == plain.token_ids and out.stats.draft_passes < plain.stats.draft_passes
 
 
 def test_candidates_that_cannot_win_are_left_out(llm, monkeypatch):
     """The naive search rolls all of them out and chooses the same."""
     rows, liked = [], set(range(0, 64, 3))
-    answer = search.answer
+    run = llm.engine.run
 
-    def counted(asks):
-        rows.extend(ask.rows for ask in asks)
-        return answer(asks)
+    def counted(plan, *arguments):
+        rows.append(len(plan.rows))
+        return run(plan, *arguments)
 
-    monkeypatch.setattr(search, "answer", counted)
+    monkeypatch.setattr(llm.engine, "run", counted)
     for prompt in PROMPTS:
         for weight in (0.05, 0.4):
             options = {"lookahead": 2, "candidates": 5, "reward_weight": weight, "max_new_tokens": 7}
@@ -146,9 +148,9 @@ def test_cdsl_without_wishes_is_greedy(llm, draft, drafter, score):
             )
             assert out.token_ids == plain.token_ids
             assert out.finish_reason == plain.finish_reason
-            assert tau > 0.0 or out.stats["target_passes"] <= len(out.token_ids)  # passes of drafts are others
+            assert tau > 0.0 or out.stats.target_passes <= len(out.token_ids)  # passes of drafts are others
         if drafter == "model" and tau == 0.0:
-            assert out.stats["accepted"] > 0
+            assert out.stats.accepted > 0
 
 
 def test_cdlh_without_wishes_is_greedy(llm):
@@ -173,8 +175,8 @@ def test_a_draft_like_the_target_is_accepted_whole(tmp_path):
     model = write_model(tmp_path / "model", seed=3)
     llm = mindcold.load(model)
     out = llm.generate([5, 9], "cdsl", draft=str(model), constraint=One(()), lookahead=4, max_new_tokens=21, tau_a=1.0)
-    assert out.stats["accepted"] >= 15
-    assert out.stats["target_passes"] <= 6
+    assert out.stats.accepted >= 15
+    assert out.stats.target_passes <= 6
 
 
 def test_rewards_matter(llm):
@@ -184,7 +186,7 @@ def test_rewards_matter(llm):
         for prompt in PROMPTS:
             plain.append(liked.__class__(liked.ids, llm.generate(prompt, max_new_tokens=12).token_ids).value())
             options = {"constraint": liked, "reward_weight": 20.0, "lookahead": 3, "max_new_tokens": 12}
-            ahead.append(llm.generate(prompt, method, **options, tau_r=0.9).stats["reward"])
+            ahead.append(llm.generate(prompt, method, **options, tau_r=0.9).stats.reward)
         assert sum(ahead) > sum(plain)
 
 
@@ -203,11 +205,11 @@ def test_a_reward_that_fails_ends_its_own_request(llm, method):
     assert first[0] != first[1]
     bad = Raising({first[0]})
     outs = llm.generate(PROMPTS[:2], method, constraint=bad, max_new_tokens=10)
-    assert outs[0].finish_reason == "error" and "Raising: ValueError: no more" in outs[0].stats["error"]
-    assert outs[1].finish_reason in ("stop", "length") and "error" not in outs[1].stats
+    assert outs[0].finish_reason == "error" and "Raising: ValueError: no more" in outs[0].stats.error
+    assert outs[1].finish_reason in ("stop", "length") and outs[1].stats.error is None
     with pytest.raises(RequestError, match="no more"):
         llm.generate(PROMPTS[0], method, constraint=bad, max_new_tokens=10)
-    assert llm.engine.used_cells == 0  # nothing stays behind
+    assert llm.engine.used_slots == 0  # nothing stays behind
 
 
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
@@ -234,32 +236,38 @@ def test_a_batch_gives_what_one_by_one_gives(llm, method, score):
     finally:
         del llm.engine.run
     assert [out.token_ids for out in together] == [out.token_ids for out in alone]
-    assert [out.stats["target_passes"] for out in together] == [out.stats["target_passes"] for out in alone]
+    assert [out.stats.target_passes for out in together] == [out.stats.target_passes for out in alone]
     assert steps[1] < 0.7 * steps[0]
-    assert llm.engine.used_cells == 0
+    assert llm.engine.used_slots == 0
 
 
 @pytest.mark.parametrize("method", ["cdlh", "cdsl", "beam"])
 def test_searches_wait_where_memory_does_not_suffice_for_all(llm, monkeypatch, method):
-    options = {"constraint": Liked(range(0, 64, 3)), "lookahead": 3, "candidates": 4, "max_new_tokens": 6}
+    options = {"lookahead": 3, "candidates": 4} if method != "beam" else {}
+    options |= {"constraint": Liked(range(0, 64, 3)), "max_new_tokens": 6}
     alone = [llm.generate(prompt, method, **options).token_ids for prompt in PROMPTS]
-    reserve, refused = llm.engine.reserve, []
+    running, pool, engine = [], llm.engine._pool, llm.engine
+    close, opened, size = pool.close, pool.open, {"cdlh": 60, "cdsl": 130, "beam": 40}[method]
 
-    def limited(cells):
-        if llm.engine.used_cells and cells > 180:
-            refused.append(cells)
-            raise RequestError("KV cache: no memory")
-        reserve(cells)
+    def limited(slots, adapter):
+        if sum(segment.size for segment in running) + slots > size:
+            return None
+        segment = opened(slots, adapter)
+        running.append(segment)
+        return segment
 
-    monkeypatch.setattr(llm.engine, "reserve", limited)
-    assert [out.token_ids for out in llm.generate(PROMPTS, method, **options)] == alone
-    assert bool(refused) == (method != "beam") and llm.engine.used_cells == 0
-    monkeypatch.setattr(
-        llm.engine, "reserve", lambda cells: limited(10**9) if llm.engine.used_cells else reserve(cells)
-    )
-    with pytest.raises(RequestError, match="no memory") if method == "cdsl" else nullcontext():
-        assert [out.token_ids for out in llm.generate(PROMPTS, method, **options)] == alone
-    assert llm.engine.used_cells == 0
+    def reserve(slots):
+        raise RequestError("KV cache: no memory")
+
+    monkeypatch.setattr(pool, "open", limited)
+    monkeypatch.setattr(pool, "close", lambda segment: (running.remove(segment), close(segment)))
+    monkeypatch.setattr(engine, "reserve", reserve)
+    outs = llm.generate(PROMPTS, method, **options)
+    assert [out.token_ids for out in outs] == alone and not running
+    size = 5
+    with pytest.raises(RequestError, match="no memory"):
+        llm.generate(PROMPTS[0], method, **options)
+    assert not running and engine.used_slots == 0
 
 
 def test_rewards_that_take_texts_together_are_asked_once_a_choice():
@@ -315,5 +323,5 @@ def test_what_contradicts_itself_ends_as_well_as_it_can(method):
     shipped = mindcold.load("tiny-base", "tiny-steps")
     both = [["farmer"], Forbidden(["farmer"])]
     out = shipped.generate("The old", method, constraint=both, lookahead=3, candidates=4, max_new_tokens=8)
-    assert out.finish_reason in ("stop", "length") and out.stats["reward"] == 0.5
-    assert len(out.stats["unmet"]) == 1 and "farmer" in out.stats["unmet"][0]
+    assert out.finish_reason in ("stop", "length") and out.stats.reward == 0.5
+    assert len(out.stats.unmet) == 1 and "farmer" in out.stats.unmet[0]
