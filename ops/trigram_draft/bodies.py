@@ -8,8 +8,7 @@ from typing import Any
 
 from mindcold.ops import build
 from mindcold.ops.trigram_draft import mcts, recall, reference
-from mindcold.ops.trigram_draft import table as counts
-from mindcold.ops.trigram_draft.table import Table
+from mindcold.ops.trigram_draft.table import Table, update
 
 SOURCE = Path(__file__).with_name("kernel.cc")
 
@@ -27,7 +26,7 @@ class PythonTrigram:
         self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float, keep: float = 1.0
     ) -> None:
         """See table.update."""
-        counts.update(table, list(ids), start, amount, cap, keep)
+        update(table, list(ids), start, amount, cap, keep)
 
     def calibrate(self, shared: Table, own: Table, ids: Sequence[int], start: int) -> None:
         """See recall.calibrate."""
