@@ -15,7 +15,8 @@ from mindcold.errors import RequestError
 from mindcold.files import write_tensors
 from mindcold.ops import trigram_draft
 from mindcold.ops.trigram_draft.bodies import as_array
-from mindcold.ops.trigram_draft.reference import REACH, SUCCESSORS, WAYS, WINDOW, Table, last_tokens, normalise
+from mindcold.ops.trigram_draft.recall import WINDOW
+from mindcold.ops.trigram_draft.table import REACH, SUCCESSORS, WAYS, Table, last_tokens, normalise
 
 MEMORY = 27
 """Megabytes of a table: 260,000 contexts."""
@@ -224,7 +225,7 @@ class TrigramDrafter:
         rule, body, recent = self._rule, self._tables.body, as_array(ids[-(new + WINDOW + REACH) :])
         start = len(recent) - new
         if self._search != "mcts":
-            body.weigh(self._tables.shared, self._own, recent, start)
+            body.calibrate(self._tables.shared, self._own, recent, start)
         if rule.window:
             recent, start = recent[-rule.window :], 2
         body.update(self._own, recent, start, rule.step, CAP, rule.keep)

@@ -2,7 +2,8 @@
 
 from mindcold.ops import build, registry
 from mindcold.ops.trigram_draft.bodies import CppTrigram, PythonTrigram
-from mindcold.ops.trigram_draft.reference import Table, best_first, bucket_of, update
+from mindcold.ops.trigram_draft.reference import best_first
+from mindcold.ops.trigram_draft.table import Table, bucket_of, update
 
 operator = registry.Operator(
     "trigram_draft",

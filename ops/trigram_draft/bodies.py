@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mindcold.ops import build
-from mindcold.ops.trigram_draft import mcts, reference
-from mindcold.ops.trigram_draft.reference import Table
+from mindcold.ops.trigram_draft import mcts, recall, reference
+from mindcold.ops.trigram_draft.table import Table, update
 
 SOURCE = Path(__file__).with_name("kernel.cc")
 
-LARGEST = 256
-"""Most nodes of a tree."""
+MAX_NODES = 256
+"""Nodes of a tree, at most."""
 
 Tree = tuple[list[int], list[int], list[float]]
 """Tokens, parents and path probabilities of a draft tree."""
@@ -25,20 +25,22 @@ class PythonTrigram:
     def update(
         self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float, keep: float = 1.0
     ) -> None:
-        """See reference.update."""
-        reference.update(table, list(ids), start, amount, cap, keep)
+        """See table.update."""
+        update(table, list(ids), start, amount, cap, keep)
 
-    def weigh(self, shared: Table, own: Table, ids: Sequence[int], start: int) -> None:
-        """See reference.weigh."""
-        reference.weigh([shared, own], list(ids), start)
+    def calibrate(self, shared: Table, own: Table, ids: Sequence[int], start: int) -> None:
+        """See recall.calibrate."""
+        recall.calibrate([shared, own], list(ids), start)
 
     def draft(self, shared: Table, own: Table, ids: Sequence[int], budget: int, depth: int, floor: float) -> Tree:
         """See reference.best_first."""
         return reference.best_first([shared, own], list(ids), budget, depth, floor)
 
-    def likeliest(self, shared: Table, own: Table, ids: Sequence[int], length: int, least: float) -> list[int]:
+    def likeliest(
+        self, shared: Table, own: Table, ids: Sequence[int], length: int, min_probability: float
+    ) -> list[int]:
         """See reference.likeliest."""
-        return reference.likeliest([shared, own], list(ids), length, least)
+        return reference.likeliest([shared, own], list(ids), length, min_probability)
 
     def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:
         """See mcts.mcts; -1 stands for a token that is not there."""
@@ -51,10 +53,18 @@ class CTable(ctypes.Structure):
     _fields_ = [
         ("keys", ctypes.c_void_p),
         ("tokens", ctypes.c_void_p),
-        ("weights", ctypes.c_void_p),
+        ("calibratets", ctypes.c_void_p),
         ("recalls", ctypes.c_void_p),
         ("buckets", ctypes.c_int64),
     ]
+
+
+def handle_of(table: Table) -> CTable:
+    """A table as kernel.cc sees it, made once and kept with the table, so that it keeps nothing alive."""
+    if table.handle is None:
+        arrays = table.keys, table.tokens, table.weights, table.recalls
+        table.handle = CTable(*(item.ctypes.data for item in arrays), len(table.keys))
+    return table.handle
 
 
 class CppTrigram:
@@ -67,9 +77,9 @@ class CppTrigram:
         out = [ctypes.c_void_p] * 3
         self._update, self._draft = library.trigram_update, library.trigram_draft
         self._update.argtypes = [table, *ids, ctypes.c_int64, *[ctypes.c_float] * 3]
-        self._weigh = library.trigram_weigh
-        self._weigh.argtypes = [table, table, *ids, ctypes.c_int64]
-        self._update.restype = self._weigh.restype = None
+        self._calibrate = library.trigram_calibrate
+        self._calibrate.argtypes = [table, table, *ids, ctypes.c_int64]
+        self._update.restype = self._calibrate.restype = None
         self._draft.argtypes = [table, table, *ids, number, number, real, *out]
         self._draft.restype = number
         self._likeliest = library.trigram_likeliest
@@ -78,57 +88,48 @@ class CppTrigram:
         self._search = library.trigram_search
         self._search.argtypes = [table, table, number, number, number, *out]
         self._search.restype = number
-        self._out = (number * LARGEST)(), (number * LARGEST)(), (real * LARGEST)()
-        self._tables: dict[int, tuple[Table, CTable]] = {}
-
-    def _of(self, table: Table) -> CTable:
-        known = self._tables.get(id(table))
-        if known is None or known[0] is not table:
-            arrays = table.keys, table.tokens, table.weights, table.recalls
-            known = table, CTable(*(item.ctypes.data for item in arrays), len(table.keys))
-            if len(self._tables) > 64:
-                self._tables.clear()
-            self._tables[id(table)] = known
-        return known[1]
+        self._out = (number * MAX_NODES)(), (number * MAX_NODES)(), (real * MAX_NODES)()
 
     def update(
         self, table: Table, ids: Sequence[int], start: int, amount: float, cap: float, keep: float = 1.0
     ) -> None:
-        """See reference.update."""
+        """See table.update."""
         known = as_array(ids)
-        self._update(self._of(table), *known.buffer_info(), start, amount, cap, keep)
+        self._update(handle_of(table), *known.buffer_info(), start, amount, cap, keep)
 
-    def weigh(self, shared: Table, own: Table, ids: Sequence[int], start: int) -> None:
-        """See reference.weigh."""
+    def calibrate(self, shared: Table, own: Table, ids: Sequence[int], start: int) -> None:
+        """See recall.calibrate."""
         known = as_array(ids)
-        self._weigh(self._of(shared), self._of(own), *known.buffer_info(), start)
+        self._calibrate(handle_of(shared), handle_of(own), *known.buffer_info(), start)
 
     def draft(self, shared: Table, own: Table, ids: Sequence[int], budget: int, depth: int, floor: float) -> Tree:
         """See reference.best_first."""
         known = as_array(ids)
-        tokens, parents, odds = self._out
+        tokens, parents, probabilities = self._out
         size = self._draft(
-            self._of(shared),
-            self._of(own),
+            handle_of(shared),
+            handle_of(own),
             *known.buffer_info(),
-            min(budget, LARGEST),
+            min(budget, MAX_NODES),
             depth,
             floor,
             *self._out,
         )
-        return tokens[:size], parents[:size], odds[:size]
+        return tokens[:size], parents[:size], probabilities[:size]
 
-    def likeliest(self, shared: Table, own: Table, ids: Sequence[int], length: int, least: float) -> list[int]:
+    def likeliest(
+        self, shared: Table, own: Table, ids: Sequence[int], length: int, min_probability: float
+    ) -> list[int]:
         """See reference.likeliest."""
         known, tokens = as_array(ids), self._out[0]
-        tables = self._of(shared), self._of(own)
-        return tokens[: self._likeliest(*tables, *known.buffer_info(), min(length, LARGEST), least, tokens)]
+        tables = handle_of(shared), handle_of(own)
+        return tokens[: self._likeliest(*tables, *known.buffer_info(), min(length, MAX_NODES), min_probability, tokens)]
 
     def search(self, shared: Table, own: Table, last: tuple[int, int], budget: int) -> Tree:
         """See mcts.mcts; -1 stands for a token that is not there."""
-        tokens, parents, odds = self._out
-        size = self._search(self._of(shared), self._of(own), *last, min(budget, LARGEST), *self._out)
-        return tokens[:size], parents[:size], odds[:size]
+        tokens, parents, probabilities = self._out
+        size = self._search(handle_of(shared), handle_of(own), *last, min(budget, MAX_NODES), *self._out)
+        return tokens[:size], parents[:size], probabilities[:size]
 
 
 def as_array(ids: Sequence[int]) -> "array[int]":

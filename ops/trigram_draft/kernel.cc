@@ -1,4 +1,5 @@
-// trigram_draft on CPU. The contract is reference.py, and the arithmetic is its own, in double precision and in its order.
+// trigram_draft on CPU. The contract is reference.py, table.py and recall.py, and the arithmetic is theirs, in double
+// precision and in their order.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -8,12 +9,12 @@
 
 namespace {
 
-struct Guess {
-  double odds;
+struct Candidate {
+  double probability;
   int64_t number;  // order of discovery
   int32_t token, parent, level;
-  bool operator<(const Guess& other) const {
-    return odds != other.odds ? odds < other.odds : number > other.number;
+  bool operator<(const Candidate& other) const {
+    return probability != other.probability ? probability < other.probability : number > other.number;
   }
 };
 
@@ -25,12 +26,12 @@ extern "C" void trigram_update(const Table* table, const int32_t* ids, int64_t c
     const Last last = last_tokens(ids, i);
     Context known[kContexts];
     const int contexts_of = contexts(last, known);
-    for (int k = 0; k < contexts_of; ++k) bump(*table, known[k], ids[i], amount, cap, keep);
+    for (int k = 0; k < contexts_of; ++k) increment(*table, known[k], ids[i], amount, cap, keep);
   }
 }
 
 // Counts, in the own table, what recalls would have been right from `start` on.
-extern "C" void trigram_weigh(const Table* shared, const Table* own, const int32_t* ids, int64_t count, int64_t start) {
+extern "C" void trigram_calibrate(const Table* shared, const Table* own, const int32_t* ids, int64_t count, int64_t start) {
   const Table* const tables[2] = {shared, own};
   Shares found;
   for (int64_t i = std::max<int64_t>(1, start); i < count; ++i) {
@@ -44,13 +45,13 @@ extern "C" void trigram_weigh(const Table* shared, const Table* own, const int32
   }
 }
 
-// Fills tokens, parents and odds with at most `budget` nodes and returns how many.
+// Fills tokens, parents and probabilities with at most `budget` nodes and returns how many.
 extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const int32_t* ids, int64_t count,
                                  int32_t budget, int32_t depth, double floor, int32_t* tokens, int32_t* parents,
-                                 double* odds) {
+                                 double* probabilities) {
   const Table* const tables[2] = {shared, own};
-  static thread_local std::vector<Guess> open;    // a heap
-  static thread_local std::vector<int32_t> text;  // as much of the text as matters, and a path behind it
+  static thread_local std::vector<Candidate> open;    // a heap
+  static thread_local std::vector<int32_t> text;  // as much of the text as matters, and a path after it
   open.clear();
   const int64_t known = std::min<int64_t>(count, kWindow + kReach);
   text.assign(ids + count - known, ids + count);
@@ -75,19 +76,19 @@ extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const in
   int32_t size = 0;
   expand(-1, 1.0, 1);
   while (!open.empty() && size < budget) {
-    const Guess node = open.front();
+    const Candidate node = open.front();
     std::pop_heap(open.begin(), open.end());
     open.pop_back();
-    tokens[size] = node.token, parents[size] = node.parent, odds[size] = node.odds;
+    tokens[size] = node.token, parents[size] = node.parent, probabilities[size] = node.probability;
     ++size;
-    if (node.level < depth && size < budget) expand(size - 1, node.odds, node.level + 1);
+    if (node.level < depth && size < budget) expand(size - 1, node.probability, node.level + 1);
   }
   return size;
 }
 
 // Fills tokens with the likeliest path and returns its length.
 extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, const int32_t* ids, int64_t count,
-                                     int32_t length, double least, int32_t* tokens) {
+                                     int32_t length, double min_probability, int32_t* tokens) {
   const Table* const tables[2] = {shared, own};
   const int64_t known = std::min<int64_t>(count, kWindow + kReach);
   std::vector<int32_t> text(ids + count - known, ids + count);
@@ -96,14 +97,14 @@ extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, cons
   int32_t size = 0;
   for (; size < length; ++size) {
     const int64_t end = static_cast<int64_t>(text.size());
-    distribution(tables, last_tokens(text.data(), end), least / probability, &found);
+    distribution(tables, last_tokens(text.data(), end), min_probability / probability, &found);
     recall(*own, text.data(), end, &found);
     if (found.empty()) break;
     const Share best = *std::min_element(found.begin(), found.end(), [](const Share& a, const Share& b) {
       return a.value != b.value ? a.value > b.value : a.token < b.token;
     });
     probability *= best.value;
-    if (probability < least || probability <= 0) break;
+    if (probability < min_probability || probability <= 0) break;
     tokens[size] = best.token;
     text.push_back(best.token);
   }
@@ -112,6 +113,6 @@ extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, cons
 
 // The same by ADED's search.
 extern "C" int32_t trigram_search(const Table* shared, const Table* own, int32_t first, int32_t second, int32_t budget,
-                                  int32_t* tokens, int32_t* parents, double* odds) {
-  return Search(*shared, *own, first, second).run(budget, tokens, parents, odds);
+                                  int32_t* tokens, int32_t* parents, double* probabilities) {
+  return Search(*shared, *own, first, second).run(budget, tokens, parents, probabilities);
 }

@@ -17,9 +17,9 @@ class Search {
         nodes_{{first, second, -1, 1, 1.0}},
         state_(static_cast<uint64_t>(static_cast<uint32_t>(first)) << 32 | static_cast<uint32_t>(second)) {}
 
-  int32_t run(int32_t budget, int32_t* tokens, int32_t* parents, double* odds) {
+  int32_t run(int32_t budget, int32_t* tokens, int32_t* parents, double* probabilities) {
     for (int i = 0; i < 150; ++i) iterate();
-    return tree(budget, tokens, parents, odds);
+    return tree(budget, tokens, parents, probabilities);
   }
 
  private:
@@ -102,9 +102,9 @@ class Search {
     return reward;
   }
 
-  int32_t tree(int32_t budget, int32_t* tokens, int32_t* parents, double* odds) {
+  int32_t tree(int32_t budget, int32_t* tokens, int32_t* parents, double* probabilities) {
     struct Place {
-      double odds;
+      double probability;
       int32_t token, parent;
     };
     std::vector<Place> trie;
@@ -138,13 +138,14 @@ class Search {
     }
     order.resize(trie.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return trie[a].odds > trie[b].odds; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return trie[a].probability > trie[b].probability; });
     const int32_t size = std::min<int32_t>(budget, static_cast<int32_t>(order.size()));
     std::vector<int32_t> rank(trie.size(), -1);
     for (int32_t i = 0; i < size; ++i) {
       const Place& place = trie[order[i]];
       rank[order[i]] = i;
-      tokens[i] = place.token, odds[i] = place.odds;
+      tokens[i] = place.token, probabilities[i] = place.probability;
       parents[i] = place.parent < 0 ? -1 : rank[place.parent];
     }
     return size;

@@ -7,7 +7,7 @@ it deterministic, and what does not fit the budget goes by its probability, not 
 import math
 from dataclasses import dataclass, field
 
-from mindcold.ops.trigram_draft.reference import Table, find
+from mindcold.ops.trigram_draft.table import Table, find
 
 ITERATIONS, LENGTH, KEPT = 150, 4, 24
 """Rounds of the search, tokens of a path with the known one, and paths that are kept."""
@@ -53,10 +53,10 @@ def puct(node: Node, parent: Node) -> float:
 
 
 def mcts(tables: list[Table], first: int, second: int, budget: int) -> tuple[list[int], list[int], list[float]]:
-    """The draft tree of ADED's search, at most `budget` nodes: tokens, parents (-1 for the root's children), odds.
+    """The draft tree of ADED's search, at most `budget` nodes: tokens, parents (-1 for the root), probabilities.
 
-    The odds of a node are the product of the shares its tokens have of their contexts' weights; nodes come in that
-    order.
+    The probability of a node is the product of the shares its tokens have of their contexts' weights; nodes come in
+    that order.
     """
     nodes = [Node(first, second, -1, 1, 1.0)]
     state = ((first & 0xFFFFFFFF) << 32 | second & 0xFFFFFFFF) & MASK
@@ -120,8 +120,8 @@ def rollout(tables: list[Table], nodes: list[Node], at: int, random) -> float:
 
 
 def tree_of(tables: list[Table], nodes: list[Node], budget: int) -> tuple[list[int], list[int], list[float]]:
-    """The paths visited most, each with the likeliest token behind it, as one tree."""
-    trie: list[tuple[float, int, int]] = []  # odds, token, parent
+    """The paths visited most, each with the likeliest token after it, as one tree."""
+    trie: list[tuple[float, int, int]] = []  # probability, token, parent
     places: dict[tuple[int, int], int] = {}
     for number in sorted(range(len(nodes)), key=lambda i: -nodes[i].visits)[:KEPT]:
         if nodes[number].level < 2:
@@ -133,13 +133,13 @@ def tree_of(tables: list[Table], nodes: list[Node], budget: int) -> tuple[list[i
         further = successors(tables, nodes[number].before, nodes[number].last)
         if further:
             path.append(max(further, key=lambda item: item[1])[0])
-        before, last, parent, odds = nodes[0].before, nodes[0].last, -1, 1.0
+        before, last, parent, probability = nodes[0].before, nodes[0].last, -1, 1.0
         for token in path:
             items = dict(successors(tables, before, last))
-            odds *= items[token] / sum(items.values())
+            probability *= items[token] / sum(items.values())
             if (parent, token) not in places:
                 places[parent, token] = len(trie)
-                trie.append((odds, token, parent))
+                trie.append((probability, token, parent))
             parent = places[parent, token]
             before, last = last, token
     order = sorted(range(len(trie)), key=lambda i: -trie[i][0])[:budget]

@@ -1,4 +1,4 @@
-// Tables of what followed what, and what they say of the next token. The contract is reference.py.
+// Tables of what followed what, and what they say of the next token. The contract is table.py and recall.py.
 #pragma once
 
 #include <algorithm>
@@ -69,20 +69,20 @@ int64_t find(const Table& t, Context c) {
   return -1;
 }
 
-// The entry of a bucket that weighs least; sums as NumPy takes them over twelve values: eight lanes, then the rest.
+// The entry of a bucket that has the lowest weight; sums as NumPy takes them over twelve values: eight lanes, then rest.
 int64_t lightest(const Table& t, int64_t bucket) {
   int64_t best = -1;
-  float least = 0;
+  float lowest = 0;
   for (int64_t entry = bucket * kWays; entry < (bucket + 1) * kWays; ++entry) {
     const float* w = t.weights + entry * kSuccessors;
     float total = ((w[0] + w[1]) + (w[2] + w[3])) + ((w[4] + w[5]) + (w[6] + w[7]));
     for (int64_t i = 8; i < kSuccessors; ++i) total += w[i];
-    if (best < 0 || total < least) best = entry, least = total;
+    if (best < 0 || total < lowest) best = entry, lowest = total;
   }
   return best;
 }
 
-void bump(const Table& t, Context c, int32_t token, float amount, float cap, float keep) {
+void increment(const Table& t, Context c, int32_t token, float amount, float cap, float keep) {
   int64_t entry = find(t, c);
   if (entry < 0) {
     entry = lightest(t, bucket_of(c, t.buckets));
@@ -163,12 +163,12 @@ class Shares {
   int64_t count_ = 0;
 };
 
-void distribution(const Table* const (&tables)[2], const Last& last, double least, Shares* found) {
+void distribution(const Table* const (&tables)[2], const Last& last, double min_probability, Shares* found) {
   found->clear();
   double left = 1;
   Context known[kContexts];
   const int count = contexts(last, known);
-  for (int k = 0; k < count && left >= least; ++k) {
+  for (int k = 0; k < count && left >= min_probability; ++k) {
     Shares weights;
     for (const Table* t : tables) weights.add(*t, known[k]);
     const double total = weights.sum();

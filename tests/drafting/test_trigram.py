@@ -6,7 +6,7 @@ from safetensors.numpy import load_file, save_file
 
 from mindcold.drafting import TrigramDrafter, TrigramTables
 from mindcold.errors import RequestError
-from mindcold.ops.trigram_draft.reference import find
+from mindcold.ops.trigram_draft.table import find
 
 VOCAB = 50
 
