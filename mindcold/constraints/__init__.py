@@ -5,7 +5,8 @@ from mindcold.constraints.keywords import Forbidden, Keywords
 from mindcold.constraints.parse import parse_constraint
 from mindcold.constraints.protocol import Constraint, ConstraintError, State, Vocabulary
 from mindcold.constraints.regex import Json, Regex
-from mindcold.constraints.rewards import SqlExecutes, TextReward
+from mindcold.constraints.rewards import TextReward
+from mindcold.constraints.sql import SqlExecutes
 from mindcold.constraints.text import BatchedTextState, TextState
 
 __all__ = [

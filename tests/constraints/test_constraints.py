@@ -1,7 +1,6 @@
 """Constraints: what they are worth, what they say is missing, and that going back is as if never gone."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -117,19 +116,6 @@ def test_json_follows_its_schema():
         Json("{")
     with pytest.raises(ConstraintError, match="Regex"):
         Regex("(").start(VOCABULARY)
-
-
-def test_sql_is_run_on_its_schema():
-    sql = SqlExecutes("create table pets (name text, age int); insert into pets values ('Rex', 3);")
-    assert sql.score("select name from pets where age > 2") == 1.0
-    assert sql.score("select colour from pets") == 0.5
-    assert sql.score("select from where") == 0.0
-    assert sql.score("attach database '/tmp/x.db' as x") == 0.5
-    began = time.perf_counter()
-    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
-    assert sql.score(endless) == 0.5 and time.perf_counter() - began < 5
-    with pytest.raises(ConstraintError, match="schema"):
-        SqlExecutes("create tabel x")
 
 
 def state_of(item, text):
