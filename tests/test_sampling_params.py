@@ -52,4 +52,4 @@ def test_end_of_text_ids():
 
 def test_unknown_method_names_the_known():
     with pytest.raises(RequestError, match="method: 'beem' is not one of greedy, sample, cold"):
-        decoding.build("beem", SamplingParams())
+        decoding.find("beem")

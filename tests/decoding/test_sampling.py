@@ -62,7 +62,7 @@ def test_repetition_penalty_pushes_seen_tokens_down():
 def test_log_probability_is_the_log_of_the_softmax(scores):
     token = int(scores.argmin())
     p = sampling.probabilities(scores, SamplingParams())
-    assert sampling.log_probability(scores, token) == pytest.approx(np.log(p[token]), abs=1e-9)
+    assert sampling.log_softmax(scores)[token] == pytest.approx(np.log(p[token]), abs=1e-9)
 
 
 def test_top_is_a_stable_sort():

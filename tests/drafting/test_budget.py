@@ -2,56 +2,57 @@
 
 import random
 
-from mindcold.drafting import Budget, StepCost
+from mindcold.drafting import Budget
 from mindcold.drafting.budget import LONGEST_REST
+from mindcold.engine import StepCost
 
 
 def with_times(times):
-    budget = Budget()
+    cost = StepCost()
     for _ in range(50):
         for rows, seconds in times.items():
-            budget.cost.measured(rows, seconds)
-    return budget
+            cost.measured(rows, seconds)
+    return cost
 
 
-def decode(budget, right):
+def decode(budget, cost, right):
     """One step with a draft of eight nodes, all of which promise 0.6; its size."""
-    odds = [0.6] * 8
-    size = budget.choose(odds, 1, 1, 15) if budget.ready() else 0
+    probabilities = [0.6] * 8
+    size = budget.choose(cost, probabilities, 1, 1, 15) if budget.ready() else 0
     if size:
-        budget.observed(odds[:size], int(right * size))
+        budget.observed(probabilities[:size], int(right * size))
     return size
 
 
 def test_free_rows_are_all_used():
-    assert with_times({1: 1.0, 16: 1.0}).choose([0.9, 0.5, 0.3, 0.2, 0.1], 1, 1, 15) >= 4
+    assert Budget().choose(with_times({1: 1.0, 16: 1.0}), [0.9, 0.5, 0.3, 0.2, 0.1], 1, 1, 15) >= 4
 
 
 def test_dear_rows_are_used_for_sure_tokens_only():
-    budget = with_times({1: 1.0, 2: 1.3, 16: 6.0})
-    assert budget.choose([0.9, 0.1, 0.1], 1, 1, 15) == 1
-    assert budget.choose([0.1, 0.1, 0.1], 1, 1, 15) == 0
+    budget, cost = Budget(), with_times({1: 1.0, 2: 1.3, 16: 6.0})
+    assert budget.choose(cost, [0.9, 0.1, 0.1], 1, 1, 15) == 1
+    assert budget.choose(cost, [0.1, 0.1, 0.1], 1, 1, 15) == 0
 
 
 def test_a_drafter_that_is_always_wrong_is_switched_off_and_tried_again():
-    budget = with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.0})
-    sizes = [decode(budget, 0.0) for _ in range(800)]
+    budget, cost = Budget(), with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.0})
+    sizes = [decode(budget, cost, 0.0) for _ in range(800)]
     assert sizes[0] > 0 and sum(size > 0 for size in sizes[-400:]) <= 400 // LONGEST_REST + 1
     assert any(sizes[-2 * LONGEST_REST :])
 
 
-def test_it_comes_back_when_drafts_come_true_again():
-    budget = with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.0})
+def test_it_comes_back_when_drafts_are_accepted_again():
+    budget, cost = Budget(), with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.0})
     for _ in range(400):
-        decode(budget, 0.0)
-    sizes = [decode(budget, 1.0) for _ in range(2 * LONGEST_REST)]
+        decode(budget, cost, 0.0)
+    sizes = [decode(budget, cost, 1.0) for _ in range(2 * LONGEST_REST)]
     assert sum(sizes[-8:]) > 16
 
 
 def test_two_streams_pay_twice_for_a_node():
     times = {2: 1.0, 3: 1.2, 4: 1.4, 8: 2.2}
-    assert with_times(times).choose([0.3], 2, 1, 6) == 1
-    assert with_times(times).choose([0.3], 2, 2, 3) == 0
+    assert Budget().choose(with_times(times), [0.3], 2, 1, 6) == 1
+    assert Budget().choose(with_times(times), [0.3], 2, 2, 3) == 0
 
 
 def test_the_price_of_a_row_survives_pauses_and_busy_spells():
@@ -71,12 +72,12 @@ def test_before_anything_is_measured_rows_are_cheap():
 
 
 def test_no_node_is_chosen_that_was_not_worth_looking_for():
-    """Whatever the others promise: a node below `least` lowers the rate of any draft."""
-    budget, rng = with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.5}), random.Random(0)
+    """Whatever the others promise: a node below the floor lowers the rate of any draft."""
+    budget, cost, rng = Budget(), with_times({1: 1.0, 2: 1.1, 9: 1.8, 16: 2.5}), random.Random(0)
     budget.observed([0.5, 0.5], 1)
     for known, streams in ((1, 1), (2, 2), (8, 1)):
-        least = budget.least(known, streams)
-        assert 0 < least < 1
+        floor = budget.floor(cost, known, streams)
+        assert 0 < floor < 1
         for _ in range(200):
-            odds = sorted((rng.random() ** 3 for _ in range(12)), reverse=True)
-            assert all(odd >= least for odd in odds[: budget.choose(odds, known, streams, 15)])
+            found = sorted((rng.random() ** 3 for _ in range(12)), reverse=True)
+            assert all(p >= floor for p in found[: budget.choose(cost, found, known, streams, 15)])

@@ -4,29 +4,31 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mindcold.drafting import TrigramDrafter, TrigramTables
+from mindcold.drafting import TableKey, TrigramDrafter, TrigramTables
+from mindcold.drafting.trigram import FORMAT
 from mindcold.errors import RequestError
 from mindcold.ops.trigram_draft.table import find
 
 VOCAB = 50
+ONE = TableKey("one")
 
 
-def taught(key="one/plain", text=(1, 2, 3, 4) * 4):
+def learned(key=ONE, text=(1, 2, 3, 4) * 4):
     tables = TrigramTables(VOCAB, buckets=64)
     TrigramDrafter(tables, key).observe(list(text), len(text))
     return tables
 
 
-def test_what_one_adapter_taught_another_does_not_know():
-    tables = taught()
-    assert TrigramDrafter(tables, "one/plain").propose([1, 2], 2).tokens == [3, 4]
-    assert TrigramDrafter(tables, "two/plain").propose([1, 2], 2).tokens == []
-    tables.seed([[1, 2, 9, 9]])
-    assert 9 in TrigramDrafter(tables, "two/plain").propose([1, 2], 2).tokens  # the shared table is everyone's
+def test_what_is_learned_from_one_adapter_another_does_not_know():
+    tables = learned()
+    assert TrigramDrafter(tables, ONE).propose([1, 2], 2).tokens == [3, 4]
+    assert TrigramDrafter(tables, TableKey("two")).propose([1, 2], 2).tokens == []
+    tables.warm([[1, 2, 9, 9]])
+    assert 9 in TrigramDrafter(tables, TableKey("two")).propose([1, 2], 2).tokens  # the shared table is everyone's
 
 
 def test_it_learns_as_it_goes():
-    drafter = TrigramDrafter(TrigramTables(VOCAB, buckets=64), "one/plain")
+    drafter = TrigramDrafter(TrigramTables(VOCAB, buckets=64), ONE)
     ids = [5, 6, 7]
     assert drafter.propose(ids, 3).tokens == []
     drafter.observe(ids, 3)
@@ -38,7 +40,7 @@ def test_it_learns_as_it_goes():
 
 def test_the_published_rule_counts_the_last_sixteen_tokens_at_every_call():
     tables = TrigramTables(VOCAB, buckets=64)
-    drafter = TrigramDrafter(tables, "one/plain", "mcts", "aded")
+    drafter = TrigramDrafter(tables, ONE, "mcts", "aded")
     ids = [1, 2, 3, *range(10, 23)]
     drafter.observe(ids, len(ids))
     weights = [find_weight(tables, (1, 2), 3)]
@@ -55,16 +57,16 @@ def test_the_published_rule_counts_the_last_sixteen_tokens_at_every_call():
 
 def find_weight(tables, context, token):
     """Weight of a successor in the first adapter's table."""
-    table = tables.own("one/plain")
+    table = tables.own(ONE)
     place = find(table, context)
     return float(table.weights[place][table.tokens[place] == token][0])
 
 
-def test_seeding_fills_the_shared_table_anew():
+def test_warming_up_fills_the_shared_table_anew():
     tables = TrigramTables(VOCAB, buckets=64)
-    tables.seed([[1, 2, 3]] * 5 + [[1, 2, 4]])
-    tables.seed([[1, 2, 5]] * 3 + [[1, 2, 6]])
-    drafter = TrigramDrafter(tables, "one/plain")
+    tables.warm([[1, 2, 3]] * 5 + [[1, 2, 4]])
+    tables.warm([[1, 2, 5]] * 3 + [[1, 2, 6]])
+    drafter = TrigramDrafter(tables, ONE)
     assert drafter.propose([1, 2], 2).tokens == [5, 6]
     sums = tables.shared.weights.sum(axis=2)
     assert np.allclose(sums[sums > 0], 3.0)
@@ -74,19 +76,19 @@ def test_the_number_of_tables_is_bounded():
     tables = TrigramTables(VOCAB, buckets=4, limit=3)
     sizes = set()
     for i in range(20):
-        TrigramDrafter(tables, f"{i}/plain").observe([1, 2, 3], 3)
+        TrigramDrafter(tables, TableKey(str(i))).observe([1, 2, 3], 3)
         sizes.add(tables.nbytes)
     assert max(sizes) == 4 * min(sizes) // 2  # the shared one and three others, after one and the shared one
 
 
 def test_a_file_brings_everything_back(tmp_path):
-    tables = taught()
-    tables.seed([[1, 2, 9]])
+    tables = learned()
+    tables.warm([[1, 2, 9]])
     tables.save(tmp_path / "t.safetensors")
     again = TrigramTables(VOCAB, buckets=8)
     again.load(tmp_path / "t.safetensors", ["base", "one"])
     for ids in ([1, 2], [3, 4], [2, 9]):
-        mine, its = (TrigramDrafter(item, "one/plain").propose(ids, 8) for item in (tables, again))
+        mine, its = (TrigramDrafter(item, ONE).propose(ids, 8) for item in (tables, again))
         assert mine == its
     assert [path.name for path in tmp_path.iterdir()] == ["t.safetensors"]
 
@@ -94,7 +96,7 @@ def test_a_file_brings_everything_back(tmp_path):
 def damage(path, change):
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, {"format": "mindcold trigram tables 2", "vocab_size": "50", "tables": '["one/plain"]'})
+    save_file(tensors, path, {"format": FORMAT, "vocab_size": "50", "tables": '[["one", "plain"]]'})
 
 
 @pytest.mark.parametrize(
@@ -121,18 +123,18 @@ def damage(path, change):
 )
 def test_damaged_files_are_refused_and_change_nothing(tmp_path, change, message):
     path = tmp_path / "t.safetensors"
-    tables = taught()
+    tables = learned()
     tables.save(path)
     change(path)
     with pytest.raises(RequestError, match=message):
         tables.load(path, ["one"])
-    assert TrigramDrafter(tables, "one/plain").propose([1, 2], 1).tokens == [3]
+    assert TrigramDrafter(tables, ONE).propose([1, 2], 1).tokens == [3]
 
 
 def test_tables_of_another_vocabulary_or_adapter_are_refused(tmp_path):
     path = tmp_path / "t.safetensors"
-    taught().save(path)
+    learned().save(path)
     with pytest.raises(RequestError, match="vocab_size: 50, but the model has 99"):
         TrigramTables(99).load(path, ["one"])
-    with pytest.raises(RequestError, match="'one/plain' is of an adapter that is not loaded; loaded are base, two"):
+    with pytest.raises(RequestError, match="'one' is an adapter that is not loaded; loaded are base, two"):
         TrigramTables(VOCAB).load(path, ["base", "two"])
