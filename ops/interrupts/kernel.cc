@@ -88,6 +88,7 @@ void deliver_now(int number, const struct sigaction& action) {
   if (is_main()) return;
   waking = 1;  // it may wait for a lock, and has to look at what Python's handler has noted
   pthread_kill(main_thread, SIGTERM);
+  for (int i = 0; waking && i < 1000; ++i) usleep(100);  // the handler must not be taken away before
 }
 
 // When nobody is left, by a real signal, which goes where it would have gone.
@@ -106,10 +107,14 @@ void leave() {
   if (is_main()) --main_depth;
   if (--depth == 0) restore();
   if (main_depth > 0) return;  // Python's handlers run in the main thread: when its block ends
-  const bool interrupt = interrupted, terminate = terminated;
-  interrupted = terminated = 0;
-  if (interrupt) deliver(SIGINT, saved_interrupt);
-  if (terminate) deliver(SIGTERM, saved_terminate);
+  if (interrupted) {
+    interrupted = 0;
+    deliver(SIGINT, saved_interrupt);
+  }
+  if (terminated) {
+    terminated = 0;
+    deliver(SIGTERM, saved_terminate);
+  }
 }
 
 void in_forked_child() {
