@@ -1,0 +1,87 @@
+"""Interrupts around MindSpore: Ctrl-C becomes KeyboardInterrupt after a graph run instead of killing the process.
+
+MindSpore installs a C handler for SIGINT at every graph run and leaves it there; the handler ends the process.
+"""
+
+import ctypes
+import logging
+import signal
+import threading
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mindcold.errors import OperatorError
+from mindcold.ops import build
+
+SOURCE = Path(__file__).with_name("kernel.cc")
+_ACTION_BYTES = 256
+"""More than a struct sigaction takes on any system."""
+
+log = logging.getLogger("mindcold.ops")
+
+
+def held() -> AbstractContextManager[None]:
+    """A block that runs MindSpore graphs, in any thread, nested or in several threads at once.
+
+    It has to wait for what it starts (`asnumpy`), since MindSpore may set its handler while a graph is on its way.
+
+    A SIGINT or SIGTERM that arrives inside is delivered when the block ends, to whatever handler the program had
+    chosen; so KeyboardInterrupt is raised in the main thread right after the block, and never inside one of its own.
+    A SIGTERM that the process sends itself counts as a SIGINT, since MindSpore's handler does that. Where there is no
+    compiler the former handler is put back after the block, but a SIGINT inside ends the process.
+    """
+    return _guard()
+
+
+@cache
+def _guard() -> Any:
+    if threading.current_thread() is threading.main_thread():
+        _put_python_back()
+    try:
+        # PyDLL: the calls keep the GIL, and raise what PyErr_CheckSignals has left
+        library = ctypes.PyDLL(str(build.library(SOURCE)))
+    except (OperatorError, OSError) as error:
+        log.warning("interrupts: Ctrl-C during a step will end the process (%s)", error)
+        return _Restored()
+    address = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in _PYTHON]
+    library.initialise.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
+    library.initialise.restype = None
+    library.initialise(*address, threading.main_thread().ident)
+    enter, leave = library.begin, library.end
+    enter.restype, leave.argtypes = None, [ctypes.py_object] * 3
+    # C functions as the methods themselves: no bytecode runs between them and the block, where KeyboardInterrupt
+    # could leave a block open
+    return type("Held", (), {"__enter__": enter, "__exit__": leave})()
+
+
+_PYTHON = ("PyErr_CheckSignals", "PyErr_SetInterruptEx")
+
+
+def _put_python_back() -> None:
+    """Undo what graphs have done before the first block."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None:
+        signal.signal(signal.SIGINT, handler)
+
+
+class _Restored:
+    """Puts the SIGINT handler back after a block and holds nothing."""
+
+    def __init__(self) -> None:
+        self._sigaction = ctypes.CDLL(None).sigaction
+        self._saved = ctypes.create_string_buffer(_ACTION_BYTES)
+        self._lock, self._depth = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._sigaction(int(signal.SIGINT), None, self._saved)
+            self._depth += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._sigaction(int(signal.SIGINT), self._saved, None)
