@@ -25,7 +25,7 @@ def measure(
         llm = load(model, adapter, dtype=dtype, backend=backend)
         assert llm.tokenizer is not None
         logits = [llm.logits(llm.tokenizer.encode(prompt)) for prompt in prompts[:20]]
-        options = {"max_new_tokens": new_tokens}
+        options: dict[str, Any] = {"max_new_tokens": new_tokens}
         outs = {name: llm.generate(prompts, **options, **case.settings) for name, case in METHODS.items()}
         exact = exact or {"logits": logits, "outs": outs}
         error = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(logits, exact["logits"], strict=True))

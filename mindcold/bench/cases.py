@@ -21,8 +21,8 @@ class Case:
     """The draft model itself is the model."""
 
 
-TRIGRAM = {"draft": "trigram"}
-PUBLISHED = {"method": "aded", "search": "mcts", "adaptation": "aded", "draft_tokens": 64}
+TRIGRAM: dict[str, Any] = {"draft": "trigram"}
+PUBLISHED: dict[str, Any] = {"method": "aded", "search": "mcts", "adaptation": "aded", "draft_tokens": 64}
 
 METHODS = {
     "base greedy": Case({"method": "greedy", "adapter": BASE}),
@@ -47,7 +47,7 @@ def lookahead(draft: str) -> dict[str, Case]:
     Thresholds that are not named are the defaults: tau_a 0, tau_r 0.5. All but "exhaustive" leave out candidates that
     cannot win.
     """
-    settings = {
+    settings: dict[str, dict[str, Any]] = {
         "LoRA greedy": {"method": "greedy"},
         "CoLD": {"method": "cold"},
         "beam of 4": {"method": "beam", "num_beams": 4},

@@ -111,7 +111,7 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from mindcold.bench.report import task_rows
     from mindcold.llm import load
 
-    model, adapter = _model(args, folder)
+    model, adapter = open_model(args, folder)
     batches = [int(size) for size in _numbers(args.batch, "--batch", 1, 128)]
     todo: dict[str, tasks.Task] = {}
     for dtype in args.dtypes.split(","):
@@ -132,7 +132,7 @@ def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from mindcold.bench.report import task_rows
     from mindcold.llm import load
 
-    model, _ = _model(args, folder)
+    model, _ = open_model(args, folder)
     todo: dict[str, tasks.Task] = {}
     for dtype in args.dtypes.split(","):
         llm = load(model, dtype=dtype, backend=args.backend)
@@ -152,7 +152,7 @@ def drafts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     prompts, texts = _items(args, items.arithmetic), _texts(args, items.arithmetic)
     if not texts:
         chosen = {name: case for name, case in chosen.items() if not case.warmed_up}
-    model, adapter = _model(args, folder)
+    model, adapter = open_model(args, folder)
     llm = load(model, adapter, dtype=args.dtype, backend=args.backend)
     _require(llm.adapters, "--adapter: drafts are measured with one; give it")
     found = generations.measure(llm, prompts, chosen, args.rounds, args.new_tokens or drafts.NEW_TOKENS, texts)
@@ -167,7 +167,7 @@ def lookahead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     chosen = cases.select(cases.lookahead(args.draft_model), args.only, ("LoRA greedy", "CDLH"))
     prompts, texts = _items(args, items.words), _texts(args, items.words)
     _require(all(item.constraint for item in prompts), f"{args.data}: keywords: every line needs some")
-    model, adapter = _model(args, folder, "tiny-keywords")
+    model, adapter = open_model(args, folder, "tiny-keywords")
     llm = load(model, adapter, dtype=args.dtype, backend=args.backend)
     _require(llm.adapters, "--adapter: lookahead is measured with one; give it")
     drafter = load(args.draft_model, dtype=args.dtype, backend=args.backend)
@@ -184,7 +184,7 @@ def replay(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from mindcold.llm import load
 
     rates = _numbers(args.rates, "--rates", 0, 1)
-    model, adapter = _model(args, folder)
+    model, adapter = open_model(args, folder)
     llm = load(model, adapter, dtype=args.dtype, backend=args.backend)
     prompt = random_ids(llm, (args.prompt_tokens,)).tolist()
     return {"replay": measure(llm, rates, prompt, args.new_tokens or 32, args.rounds)}
@@ -195,13 +195,13 @@ def accuracy(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from mindcold.bench.accuracy import measure
     from mindcold.bench.items import arithmetic
 
-    model, adapter = _model(args, folder)
+    model, adapter = open_model(args, folder)
     prompts = _items(args, arithmetic)
     _require(adapter, "--adapter: accuracy is measured with one; give it")
     return {"accuracy": measure(model, str(adapter), prompts, args.backend, args.new_tokens or 80)}
 
 
-def _model(args: argparse.Namespace, folder: Path, adapter: str = "tiny-steps") -> tuple[Path, str | Path | None]:
+def open_model(args: argparse.Namespace, folder: Path, adapter: str = "tiny-steps") -> tuple[Path, str | Path | None]:
     """Folder of the model, and its adapter; random ones written first where a shape is asked for."""
     from mindcold.llm import find_folder
     from mindcold.model_zoo.shapes import write_random_model
