@@ -1,5 +1,6 @@
 """Every way of decoding that is measured: one table of names and settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,15 +71,15 @@ def lookahead(draft: str) -> dict[str, Case]:
     return cases | {"draft model alone": Case({"method": "greedy"}, draft_model_alone=True)}
 
 
-def select(cases: dict[str, Case], names: str, always: tuple[str, ...]) -> dict[str, Case]:
-    """Cases whose name holds one of the comma-separated `names`, what they are compared with, and `always`.
+def select(cases: dict[str, Case], names: Sequence[str], always: Sequence[str]) -> dict[str, Case]:
+    """Cases whose name holds one of `names`, what they are compared with, and `always`.
 
-    An empty text selects all of them; RequestError where a name is in none.
+    No name selects all of them; RequestError where a name is in none.
     """
-    wanted = [name.strip().lower() for name in names.split(",") if name.strip()]
-    for name in wanted:
-        if not any(name in case.lower() for case in cases):
+    holders = {name: {case for case in cases if name.lower() in case.lower()} for name in names}
+    for name, found in holders.items():
+        if not found:
             raise RequestError(f"--only: {name!r} is in none of: {'; '.join(cases)}")
-    chosen = {case for case in cases if not wanted or any(name in case.lower() for name in wanted)}
+    chosen = set().union(*holders.values()) if names else set(cases)
     chosen |= {plain for name in chosen if (plain := cases[name].plain)} | set(always)
     return {name: case for name, case in cases.items() if name in chosen}

@@ -13,8 +13,7 @@ from tabulate import tabulate
 
 from mindcold.errors import RequestError
 
-Times = dict[str, list[float]]
-"""Milliseconds of each task in each round."""
+Times = dict[str, list[float]]  # milliseconds of each task in each round
 
 
 def share(values: Sequence[bool], draws: int = 10_000) -> str:
@@ -32,7 +31,7 @@ def ratio(times: Times, over: str, under: str) -> float | None:
     return round(statistics.median(a / b for a, b in zip(times[over], times[under], strict=True)), 3)
 
 
-def task_rows(times: Times, bases: Sequence[str]) -> list[dict[str, Any]]:
+def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Times of all tasks, and their ratios to the task of the same dtype and batch whose name ends with each base."""
     rows = []
     for task, values in times.items():

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 ROWS = (1, 2, 4, 8, 16, 32)
 """Rows of the steps that are measured."""
 
+GREEDY = ("base greedy", "LoRA greedy")
+"""What methods are compared with."""
+
 FLAGS: dict[str, dict[str, Any]] = {
     "--model": {"default": "tiny-base", "help": "model folder or zoo name"},
     "--adapter": {"help": "adapter folder or zoo name (default one of the zoo, for tiny-base)"},
@@ -36,7 +39,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "of the shipped tasks the validation split, to choose settings on",
     },
-    "--only": {"default": "", "metavar": "NAMES", "help": "comma-separated: cases whose names hold one of these"},
+    "--only": {"nargs": "+", "default": (), "metavar": "NAME", "help": "cases whose names hold one of these"},
     "--draft-model": {"default": "tiny-draft", "help": "model that drafts for CDSL: folder or zoo name"},
     "--rounds": {"type": int, "default": 5, "help": "measured rounds, everything in turn"},
     "--output": {"type": Path, "metavar": "FOLDER", "help": "also write the result there, as JSON"},
@@ -123,7 +126,9 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         if args.prefill_tokens:
             todo[f"{llm.dtype} prefill {args.prefill_tokens}"] = tasks.of_prefill(llm, args.prefill_tokens)
     times = tasks.run_in_turn(todo, args.rounds)
-    return {"methods": task_rows(times, ("base greedy", "LoRA greedy")), "rounds": times}
+    prompts = {name: values for name, values in times.items() if "prefill" in name}
+    tokens = {name: values for name, values in times.items() if name not in prompts}
+    return {"methods": task_rows(tokens, GREEDY), "prompts": task_rows(prompts), "rounds": times}
 
 
 def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

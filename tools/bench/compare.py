@@ -13,7 +13,7 @@ from pathlib import Path
 
 from baseline import Baseline
 
-from mindcold.cli.bench import COMMON, FLAGS, RANDOM, ROWS, open_model
+from mindcold.cli.bench import COMMON, FLAGS, GREEDY, RANDOM, ROWS, open_model
 from mindcold.errors import MindcoldError, RequestError
 
 HERE = Path(__file__).parent
@@ -127,8 +127,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
             times = measure(args, Path(folder))
         setting = {"model": args.shape or args.model, "prompt tokens": args.prompt_tokens, "rounds": args.rounds}
-        tables = {"tasks": task_rows(times, ("base greedy", "LoRA greedy")), "figures": ratios(times), "rounds": times}
-        show({"setting": setting} | tables, args.json, args.output, "compare")
+        methods = {name: values for name, values in times.items() if name.endswith(tuple(REQUESTS))}
+        others = {name: values for name, values in times.items() if name not in methods}
+        result = {"setting": setting, "methods": task_rows(methods, GREEDY), "others": task_rows(others)}
+        show(result | {"figures": ratios(times), "rounds": times}, args.json, args.output, "compare")
         if args.picture:
             pictures.steps(times, f"{setting['model']}, {os.cpu_count()} cores", args.picture)
     except MindcoldError as error:

@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=40, help="texts of each task (default 40)")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds (default 3)")
     parser.add_argument("--validation", action="store_true", help="the validation split, to choose settings on")
-    parser.add_argument("--only", default="", help="comma-separated: cases whose names hold one of these")
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="cases whose names hold one of these")
     parser.add_argument("--grid", action="store_true", help="also measure lookahead lengths and candidate counts")
     parser.add_argument("--output", type=Path, help="folder for the result as JSON")
     parser.add_argument("--picture", type=Path, help="draw satisfaction against time to this file")
