@@ -28,8 +28,7 @@ def measure(
     """Outputs of every case, item after item.
 
     Each round starts with empty draft tables, or with the tables that `texts` give where a case is warmed up; the first
-    round compiles graphs and does not count. What was measured of rows and acceptance is kept over the rounds.
-    `draft_llm` is the model of the cases that are the draft model alone.
+    round compiles graphs and does not count. `draft_llm` is the model of the cases that are the draft model alone.
     """
     llm.warm_drafts(texts)
     shared = llm.trigrams.shared
