@@ -1,1 +1,1 @@
-"""Measurements: decoding methods beside each other in one run, as ratios."""
+"""Measurements: ways of decoding beside each other in one run; see README.md in this folder for what they say."""

@@ -1,4 +1,4 @@
-"""What drafts would gain on a model that has learned nothing: its own output replayed with a set share of hits."""
+"""What drafts would gain on a model whose text is not known: its own output replayed with a set share of hits."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,10 +8,9 @@ from typing import Any
 from tqdm import tqdm
 
 from mindcold import decoding
+from mindcold.bench.cases import METHODS, Case
 from mindcold.drafting import Budget, Draft
-from mindcold.llm import BASE, LLM
-
-METHODS: dict[str, dict[str, Any]] = {"base greedy": {"method": "greedy", "adapter": BASE}, "CoLD": {"method": "cold"}}
+from mindcold.llm import LLM
 
 
 class Replay:
@@ -32,44 +31,39 @@ class Replay:
 
 
 def measure(llm: LLM, rates: Sequence[float], prompt: list[int], new_tokens: int, rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds per token and tokens per pass of each method without drafts and with each rate, in turn."""
-    names = [(name, rate) for name in METHODS if llm.adapters or name == "base greedy" for rate in (None, *rates)]
-    times: dict[tuple[str, float | None], list[float]] = {case: [] for case in names}
-    lengths: dict[tuple[str, float | None], float] = {}
-    truths: dict[str, list[int]] = {}
-    budgets = {case: Budget() for case in names}
-    with tqdm(total=(rounds + 1) * len(names), desc="replay", unit="run", disable=None) as bar:
+    """Time per token and tokens per pass of base greedy and CoLD, without drafts and with each rate, in turn."""
+    names = [name for name in ("base greedy", "CoLD") if llm.adapters or name == "base greedy"]
+    keys = [(name, rate) for name in names for rate in (None, *rates)]
+    times: dict[tuple[str, float | None], list[float]] = {key: [] for key in keys}
+    lengths, truths, budgets = dict[Any, float](), dict[str, list[int]](), {key: Budget() for key in keys}
+    with tqdm(total=(rounds + 1) * len(keys), desc="replay", unit="run", disable=None) as bar:
         for number in range(rounds + 1):
-            for name, rate in names:
-                request = _request(llm, prompt, name, new_tokens)
-                if rate is not None:
-                    request.drafter = Replay(len(prompt), truths[name], rate, llm.config.vocab_size)
-                    request.draft_budget = budgets[name, rate]
-                for _ in decoding.decode(llm.engine, [request], 1):
-                    pass
-                truths.setdefault(name, request.token_ids)
-                assert request.token_ids == truths[name]
+            for name, rate in keys:
+                drafter = None if rate is None else Replay(len(prompt), truths[name], rate, llm.config.vocab_size)
+                request = _decode(llm, prompt, METHODS[name], new_tokens, drafter, budgets[name, rate])
+                assert request.token_ids == truths.setdefault(name, request.token_ids)
                 seconds, tokens = request.ended - request.first_token, len(request.token_ids) - 1
-                if number:
-                    times[name, rate].append(1e3 * seconds / tokens)
-                    lengths[name, rate] = tokens / (request.target_passes - 1)
+                lengths[name, rate] = tokens / (request.target_passes - 1)
+                times[name, rate] += [1e3 * seconds / tokens] if number else []
                 bar.update()
-    base = times["base greedy", None]
-    return [
-        {
-            "method": name,
-            "hit rate": rate,
-            "ms per token": round(statistics.median(values), 2),
-            "x base greedy": round(statistics.median(a / b for a, b in zip(values, base, strict=True)), 3),
-            "x undrafted": round(statistics.median(a / b for a, b in zip(values, times[name, None], strict=True)), 3),
-            "tokens per pass": round(lengths[name, rate], 2),
-        }
-        for (name, rate), values in times.items()
-    ]
+    rows = []
+    for (name, rate), values in times.items():
+        row: dict[str, Any] = {"method": name, "hit rate": rate, "ms per token": round(statistics.median(values), 2)}
+        for title, other in (("x base greedy", times["base greedy", None]), ("x undrafted", times[name, None])):
+            row[title] = round(statistics.median(a / b for a, b in zip(values, other, strict=True)), 3)
+        rows.append(row | {"tokens per pass": round(lengths[name, rate], 2)})
+    return rows
 
 
-def _request(llm: LLM, prompt: list[int], name: str, new_tokens: int) -> decoding.Request:
-    setting = dict(METHODS[name])
-    method, adapter = setting.pop("method"), setting.pop("adapter", None)
+def _decode(
+    llm: LLM, prompt: list[int], case: Case, new_tokens: int, drafter: Replay | None, budget: Budget
+) -> decoding.Request:
+    """One request with a drafter of our own, decoded to its end."""
+    adapter = case.settings.get("adapter")
     keywords = {"max_new_tokens": new_tokens, "eos_token_id": []}
-    return llm.requests([prompt], method, adapter, keywords)[0]
+    (request,) = llm.requests([prompt], case.settings["method"], adapter, keywords)
+    if drafter:
+        request.drafter, request.draft_budget = drafter, budget
+    for _ in decoding.decode(llm.engine, [request], 1):
+        pass
+    return request

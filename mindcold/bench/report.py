@@ -1,120 +1,69 @@
-"""Measurements as tables and a picture."""
+"""Measurements as rows, tables and files."""
 
+import json
+import os
+import platform
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from tabulate import tabulate
+
 from mindcold.errors import RequestError
 
-
-def medians(times: dict[str, list[float]]) -> dict[str, float]:
-    """Median of each task over the rounds."""
-    return {name: statistics.median(values) for name, values in times.items()}
+Times = dict[str, list[float]]  # milliseconds of each task in each round
 
 
-def ratio(times: dict[str, list[float]], over: str, under: str) -> float | None:
+def share(values: Sequence[bool], draws: int = 10_000) -> str:
+    """The share that is true, and its 95 % interval by the percentile bootstrap over the items."""
+    found = np.array(values, np.float64)
+    means = np.random.default_rng(0).choice(found, (draws, len(found))).mean(axis=1)
+    low, high = 100 * np.percentile(means, (2.5, 97.5))
+    return f"{found.mean():.0%} ({low:.0f}-{high:.0f})"
+
+
+def ratio(times: Times, over: str, under: str) -> float | None:
     """Median over the rounds of one task's time by another's, None where one was not measured."""
     if over not in times or under not in times:
         return None
-    return statistics.median(a / b for a, b in zip(times[over], times[under], strict=True))
+    return round(statistics.median(a / b for a, b in zip(times[over], times[under], strict=True)), 3)
 
 
-def method_rows(times: dict[str, list[float]], prefix: str) -> list[dict[str, Any]]:
-    """Time per token of the methods, and their ratio to base greedy and LoRA greedy."""
+def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Times of all tasks, and their ratios to the task of the same dtype and batch whose name ends with each base."""
     rows = []
-    for method in ("base greedy", "LoRA greedy", "CoLD"):
-        values = times.get(prefix + method)
-        if values:
-            median = statistics.median(values)
-            row = {"method": prefix + method, "ms_per_token": round(median, 3)}
-            row |= {"ms_min": round(min(values), 3), "ms_max": round(max(values), 3)}
-            row["tokens_per_second"] = round(1e3 / median, 1)
-            for other in ("base greedy", "LoRA greedy"):
-                value = ratio(times, prefix + method, prefix + other)
-                row[f"x {other}"] = None if value is None else round(value, 3)
-            rows.append(row)
+    for task, values in times.items():
+        row: dict[str, Any] = {"task": task, "ms": round(statistics.median(values), 3)}
+        row |= {"min": round(min(values), 3), "max": round(max(values), 3)}
+        for base in bases:
+            alike = [name for name in times if name.endswith(base) and task.startswith(name.removesuffix(base))]
+            row[f"x {base}"] = ratio(times, task, max(alike, key=len, default=""))
+        rows.append(row)
     return rows
 
 
-def best(times: dict[str, list[float]], names: list[str]) -> str | None:
-    """The fastest of some tasks."""
-    known = [name for name in names if name in times]
-    return min(known, key=lambda name: statistics.median(times[name]), default=None)
+def show(result: dict[str, Any], as_json: bool, output: Path | None, name: str) -> None:
+    """Print a result of settings and lists of rows as tables or JSON; with a folder also write it there."""
+    result["setting"] |= {"cores": os.cpu_count(), "machine": platform.machine()}
+    if output:
+        write_json(output / f"{name}.json", result)
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(", ".join(f"{key} {value}" for key, value in result["setting"].items()))
+    for value in result.values():
+        if isinstance(value, list) and value:
+            print("\n" + tabulate(value, headers="keys"))
 
 
-def figures(times: dict[str, list[float]], prefill: int) -> list[dict[str, Any]]:
-    """The ratios that say whether one reading of the weights serves every row, as many as were measured."""
-    wanted = [
-        ("step, 16 rows / 1 row, bfloat16", "bfloat16 step 16 rows", "bfloat16 step 1 rows"),
-        ("CoLD / base greedy, per token, bfloat16", "bfloat16 CoLD", "bfloat16 base greedy"),
-        ("CoLD / LoRA greedy, per token, bfloat16", "bfloat16 CoLD", "bfloat16 LoRA greedy"),
-        ("step, 1 row / reading the weights, bfloat16", "bfloat16 step 1 rows", "bfloat16 read"),
-        ("step, 1 row, int8 / bfloat16", "int8 step 1 rows", "bfloat16 step 1 rows"),
-        ("scoring and choice / CoLD step, bfloat16", "score", "bfloat16 CoLD"),
-    ]
-    for name, task, dtype in (
-        ("base greedy, bfloat16: peer / ours", "base greedy", "bfloat16"),
-        ("base greedy, float32: peer / ours", "base greedy", "float32"),
-        ("CoLD, bfloat16: peer / ours", "CoLD", "bfloat16"),
-        ("CoLD, int8: peer / ours", "CoLD", "int8"),
-        (f"prefill {prefill}: peer / ours, bfloat16", f"prefill {prefill}", "bfloat16"),
-    ):
-        theirs = best(times, [f"peer {kind} {task}" for kind in ("float32", "bfloat16")])
-        if theirs:
-            wanted.append((f"{name} ({theirs.split()[1]})", theirs, f"{dtype} {task}"))
-    for count in (1, 16):
-        name = f"step, {count} rows: llama.cpp bfloat16 / ours"
-        wanted.append((name, f"llama.cpp step {count} rows", f"bfloat16 step {count} rows"))
-    rows = []
-    for name, over, under in wanted:
-        value = ratio(times, over, under)
-        if value is not None:
-            rows.append({"figure": name, "ratio": round(value, 3)})
-    return rows
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows of equal keys as aligned text."""
-    lines = [list(rows[0]), *[["" if value is None else str(value) for value in row.values()] for row in rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-
-
-def picture(times: dict[str, list[float]], title: str, path: Path) -> None:
-    """Step time against rows for each dtype, with the time to read the weights once as the bound."""
+def write_json(path: Path, value: Any) -> None:
+    """One file, whole or not at all."""
+    unfinished = path.with_name(f"partial-{path.name}")
     try:
-        import matplotlib
-    except ImportError:
-        raise RequestError("--output: the picture needs matplotlib; pip install 'mindcold[plot]'") from None
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    middle = medians(times)
-    figure, axes = plt.subplots(figsize=(7.5, 4.5), dpi=130)
-    series: dict[str, list[tuple[int, float]]] = {}
-    for name, value in middle.items():
-        kind, _, rest = name.partition(" step ")
-        if rest:
-            series.setdefault(kind, []).append((int(rest.split()[0]), value))
-    for kind, points in series.items():
-        (line,) = axes.plot(*zip(*sorted(points), strict=True), marker="o", label=f"{kind}")
-        if f"{kind} read" in middle:
-            axes.axhline(middle[f"{kind} read"], color=line.get_color(), linestyle=":", linewidth=1)
-    axes.plot([], [], color="gray", linestyle=":", label="reading the weights once")
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("rows in the step")
-    axes.set_ylabel("milliseconds per step")
-    axes.set_title(title, fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
-
-
-def is_named(case: str, names: Sequence[str]) -> bool:
-    """Whether the name of a case holds one of these, whatever their capitals; any does where none is given."""
-    return not names or any(name.lower() in case.lower() for name in names)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror or error}") from None

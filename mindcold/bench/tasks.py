@@ -5,26 +5,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 from tqdm import tqdm
 
-from mindcold.bench.rival import Rival
+from mindcold.bench.cases import BASE, METHODS, Case
 from mindcold.engine import StepPlan
 from mindcold.engine.engine import row_bucket
-from mindcold.llm import BASE, LLM
-from mindcold.ops import contrastive_score
+from mindcold.llm import LLM
 from mindcold.ops.memory import ReadBandwidth
 
 Task = Callable[[], float]
-
-METHODS: dict[str, dict[str, Any]] = {
-    "base greedy": {"method": "greedy", "adapter": BASE},
-    "LoRA greedy": {"method": "greedy"},
-    "CoLD": {"method": "cold"},
-}
-REQUESTS = {"base greedy": "greedy", "LoRA greedy": "lora", "CoLD": "cold"}
-"""The same for another program."""
 
 
 def run_in_turn(tasks: dict[str, Task], rounds: int) -> dict[str, list[float]]:
@@ -44,19 +34,18 @@ def of_methods(llm: LLM, prompt_tokens: int, new_tokens: int, batch: int = 1) ->
     """Time per token of each method after the first token, end-of-text off; a batch's time is divided by its size."""
     prompts = random_ids(llm, (batch, prompt_tokens)).tolist()
 
-    def task(case: dict[str, Any]) -> Task:
+    def task(case: Case) -> Task:
         def measure() -> float:
-            outputs = llm.generate(prompts, max_new_tokens=new_tokens, eos_token_id=[], **case)
-            return statistics.median(1e3 / out.stats["tokens_per_second"] for out in outputs) / batch
+            outputs = llm.generate(prompts, max_new_tokens=new_tokens, eos_token_id=[], **case.settings)
+            return statistics.median(1e3 / out.stats.tokens_per_second for out in outputs) / batch
 
         return measure
 
-    names = METHODS if llm.adapters else ("base greedy",)
-    return {name: task(METHODS[name]) for name in names}
+    return {name: task(case) for name, case in METHODS.items() if llm.adapters or name == "base greedy"}
 
 
 def of_steps(llm: LLM, rows: tuple[int, ...], prompt_tokens: int, repeats: int = 7) -> dict[str, Task]:
-    """A step with so many rows behind a prompt, every row scored, as when a draft of that length is verified."""
+    """A step with so many rows after a prompt, every row scored, as when a draft of that length is verified."""
     ids = random_ids(llm, (prompt_tokens + max(rows),)).tolist()
     engine = llm.engine
 
@@ -89,20 +78,7 @@ def of_steps(llm: LLM, rows: tuple[int, ...], prompt_tokens: int, repeats: int =
 def of_prefill(llm: LLM, tokens: int) -> Task:
     """A prompt of so many tokens up to its first new token, base alone."""
     prompt = random_ids(llm, (tokens,)).tolist()
-    return lambda: timed(lambda: llm.generate(prompt, "greedy", adapter=BASE, max_new_tokens=1, eos_token_id=[]))
-
-
-def of_score(llm: LLM, repeats: int = 7) -> Task:
-    """Scoring and choice of one CoLD token alone: two streams over the vocabulary."""
-    body = contrastive_score.body()
-    logits = ms.Tensor(np.random.default_rng(0).standard_normal((2, llm.config.vocab_size)).astype(np.float32))
-    setting = ms.Tensor(np.array([[0.1, 0.5]], np.float32))
-
-    def score(logits, setting):
-        return body.stacked(logits, setting)[1]
-
-    graph = ms.jit(score)
-    return lambda: median_of(lambda: graph(logits, setting).asnumpy(), repeats)
+    return lambda: median_of(lambda: llm.generate(prompt, adapter=BASE, max_new_tokens=1, eos_token_id=[]), 1)
 
 
 def of_memory(size: int) -> Task:
@@ -111,30 +87,16 @@ def of_memory(size: int) -> Task:
     return lambda: 1e3 * size / memory.measure()
 
 
-def of_rival(rival: Rival, prefill_tokens: int | None) -> dict[str, Task]:
-    """The same of another program."""
-    requests = dict(REQUESTS)
-    if prefill_tokens:
-        requests[f"prefill {prefill_tokens}"] = f"prefill {prefill_tokens}"
-
-    def task(request: str) -> Task:
-        return lambda: rival.measure(request)
-
-    return {name: task(request) for name, request in requests.items()}
-
-
 def random_ids(llm: LLM, shape: tuple[int, ...]) -> np.ndarray:
     """Token ids that are no special ones in most vocabularies."""
     return np.random.default_rng(0).integers(3, llm.config.vocab_size, shape)
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Milliseconds of a call."""
-    start = time.perf_counter()
-    call()
-    return 1e3 * (time.perf_counter() - start)
-
-
 def median_of(call: Callable[[], Any], repeats: int) -> float:
     """Median milliseconds of some calls in a row."""
-    return statistics.median(timed(call) for _ in range(repeats))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)

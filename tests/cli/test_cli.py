@@ -44,48 +44,6 @@ def test_info_shows_the_model_the_adapter_and_the_operators(capsys):
     assert run(capsys, "info")[0] == 0
 
 
-def test_bench_reports_ratios(capsys):
-    code, out, _ = run(capsys, "bench", "--rounds", 1, "--new-tokens", 4, "--prompt-tokens", 4, "--json")
-    result = json.loads(out)
-    rows = result["methods"]
-    assert code == 0
-    assert [row["method"] for row in rows] == ["bfloat16 base greedy", "bfloat16 LoRA greedy", "bfloat16 CoLD"]
-    assert rows[1]["x LoRA greedy"] == 1.0 and all(row["ms_per_token"] > 0 for row in rows)
-    assert "CoLD / base greedy, per token, bfloat16" in [row["figure"] for row in result["figures"]]
-
-
-def test_bench_measures_steps_and_draws_them(capsys, tmp_path):
-    code, out, _ = run(
-        capsys, "bench", "--rounds", 1, "--new-tokens", 2, "--prompt-tokens", 4, "--dtype", "float32,int8", "--steps",
-        "--prefill-tokens", 20, "--output", tmp_path / "out",
-    )  # fmt: skip
-    assert code == 0 and "int8 step 16 rows" in out and "float32 prefill 20" in out
-    written = json.loads((tmp_path / "out" / "bench.json").read_text())
-    assert written["rounds"]["int8 step 32 rows"][0] > 0
-    assert (tmp_path / "out" / "bench.png").stat().st_size > 10_000
-
-
-def test_bench_measures_drafts_and_lookahead(capsys, tmp_path):
-    code, out, _ = run(capsys, "bench", "--drafts", 2, "--rounds", 1, "--json")
-    found = {(row["text"], row["method"]): row for row in json.loads(out)["drafts"]}
-    assert code == 0 and found["tasks", "ADED"]["tokens per pass"] > 1
-    assert found["copies", "ADED"]["x undrafted"] > 0 and ("random", "sampling + trigram") in found
-    assert run(capsys, "bench", "--drafts", 2, "--methods", "other")[0] == 1
-    assert run(capsys, "bench", "--ahead", 2, "--methods", "other")[0] == 1
-    code, out, _ = run(capsys, "bench", "--ahead", 2, "--rounds", 1, "--json", "--methods", "CoLD + CDSL")
-    found = {(row["task"], row["method"]): row for row in json.loads(out)["ahead"]}
-    assert code == 0 and found["keywords", "CoLD + CDSL"]["draft passes"] > 0
-    assert found["keywords", "CDLH"]["CDLH / this"] == 1.0 and found["harmless", "greedy"]["x greedy"] == 1.0
-
-
-def test_bench_replays_drafts_with_set_hits(capsys):
-    code, out, _ = run(capsys, "bench", "--replay", "0,1", "--rounds", 1, "--new-tokens", 12, "--json")
-    found = {(row["method"], row["hit rate"]): row["tokens per pass"] for row in json.loads(out)["replay"]}
-    assert code == 0 and found["CoLD", None] == 1.0 and found["base greedy", 1.0] > found["base greedy", 0.0]
-    code, _, err = run(capsys, "bench", "--replay", "2")
-    assert code == 1 and "--replay" in err
-
-
 def test_drafts_are_seeded_saved_and_loaded(capsys, tmp_path):
     text, saved = tmp_path / "text.txt", tmp_path / "drafts.safetensors"
     text.write_text("7 + 5 = 12. The answer is 12.\n" * 3, encoding="utf-8")
@@ -107,18 +65,6 @@ def test_constraints_on_the_command_line(capsys):
     assert code == 0 and json.loads(out)["text"].strip().split()[0] in ("walked", "ran")
     code, _, err = run(capsys, "generate", *arguments, "--keywords", ",")
     assert code == 1 and "Keywords: the list is empty" in err
-
-
-def test_bench_refuses_what_it_cannot_measure(capsys):
-    assert run(capsys, "bench", "--rounds", 0)[0] == 1
-    for arguments, message in (
-        (["--shape", "gpt-9"], "shape: 'gpt-9' is not one of qwen2.5-0.5b"),
-        (["--dtype", "float64"], "dtype: 'float64' is not one of auto"),
-        (["--peer", "/no/python"], "/no/python: No such file"),
-        (["--peer", sys.executable], "peer.py: ModuleNotFoundError: No module named 'torch'"),
-    ):
-        code, _, err = run(capsys, "bench", "--rounds", 1, *arguments)
-        assert code == 1 and message in err
 
 
 @pytest.fixture(scope="module")

@@ -80,11 +80,9 @@ def write_random_model(name: str, folder: Path, seed: int = 0) -> RandomModel:
     pairs = {}
     for module, (out_size, in_size) in linear_shapes(config).items():
         if module != "lm_head":
-            bound = in_size**-0.5
-            pairs[f"{PREFIX}{module}.lora_A.weight"] = rng.uniform(-bound, bound, (RANK, in_size)).astype(np.float32)
-            pairs[f"{PREFIX}{module}.lora_B.weight"] = rng.standard_normal((out_size, RANK), np.float32) * np.float32(
-                0.01
-            )
+            key, bound = f"{PREFIX}{module}", in_size**-0.5
+            pairs[f"{key}.lora_A.weight"] = rng.uniform(-bound, bound, (RANK, in_size)).astype(np.float32)
+            pairs[f"{key}.lora_B.weight"] = np.float32(0.01) * rng.standard_normal((out_size, RANK), np.float32)
     save_file(pairs, adapter / "adapter_model.safetensors", {"format": "pt"})
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     setting = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": targets, "task_type": "CAUSAL_LM"}

@@ -1,10 +1,11 @@
-"""llama.cpp on the same weights. Run by an interpreter that has llama-cpp-python and gguf, not imported by mindcold.
+"""llama.cpp on the same weights. Run by an interpreter that has llama-cpp-python, gguf and safetensors.
 
-    PYTHON llama_cpp.py MODEL PROMPT_TOKENS FOLDER
+    PYTHON llama_cpp_peer.py MODEL PROMPT_TOKENS FOLDER
 
 Writes the weights of a HuggingFace folder (one bfloat16 safetensors file) to FOLDER as GGUF, loads them, then measures
-on request: a line N on standard input gives a line with the milliseconds of a step with N rows behind the prompt, every
-row with its logits (the median of several).
+on request: a line N on standard input gives a line with the milliseconds of a step with N rows after the prompt, every
+row with its logits (the median of several). For timing alone: rows of query and key are not permuted as some
+architectures want, and there is no vocabulary.
 """
 
 import ctypes
@@ -14,41 +15,21 @@ import statistics
 import sys
 import time
 from pathlib import Path
-
-# run as a script, this file must not hide the package of its own name
-sys.path = [item for item in sys.path if Path(item or ".").resolve() != Path(__file__).resolve().parent]
-
-NAMES = {
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+from typing import Any
 
 
-def gguf_name(name: str) -> str:
-    """HuggingFace tensor name to GGUF tensor name."""
-    if name.startswith("model.layers."):
-        number, rest = name.removeprefix("model.layers.").split(".", 1)
-        module, kind = rest.rsplit(".", 1)
-        return f"blk.{number}.{NAMES[module]}.{kind}"
-    whole = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
-    return whole.get(name, "output.weight")
-
-
-def convert(model: Path, target: Path) -> dict:
+def convert(model: Path, target: Path) -> dict[str, Any]:
     """Write a GGUF file of the model and return its configuration."""
     import gguf
     import numpy as np
+    from safetensors import deserialize
 
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    layers = config["num_hidden_layers"]
+    arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == config["model_type"])
+    names = gguf.get_tensor_name_map(arch, layers)
     writer = gguf.GGUFWriter(str(target), config["model_type"])
-    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_block_count(layers)
     writer.add_context_length(4096)
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])
@@ -58,18 +39,16 @@ def convert(model: Path, target: Path) -> dict:
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_vocab_size(config["vocab_size"])
     writer.add_tokenizer_model("no_vocab")
-    data = (model / "model.safetensors").read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    for name, entry in json.loads(data[8 : 8 + size]).items():
-        if name == "__metadata__":
-            continue
-        begin, end = (8 + size + offset for offset in entry["data_offsets"])
-        if len(entry["shape"]) == 1:
-            wide = np.frombuffer(data[begin:end], np.uint16).astype(np.uint32) << 16
-            writer.add_tensor(gguf_name(name), wide.view(np.float32))
+    for name, tensor in deserialize((model / "model.safetensors").read_bytes()):
+        known = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if known is None or tensor["dtype"] != "BF16":
+            raise SystemExit(f"{model}: {name}: a bfloat16 tensor that GGUF has a name for is expected")
+        if len(tensor["shape"]) == 1:
+            wide = np.frombuffer(tensor["data"], np.uint16).astype(np.uint32) << 16
+            writer.add_tensor(known, wide.view(np.float32))
         else:
-            value = np.frombuffer(data[begin:end], np.uint8).reshape(entry["shape"][0], -1)
-            writer.add_tensor(gguf_name(name), value, raw_dtype=gguf.GGMLQuantizationType.BF16)
+            value = np.frombuffer(tensor["data"], np.uint8).reshape(tensor["shape"][0], -1)
+            writer.add_tensor(known, value, raw_dtype=gguf.GGMLQuantizationType.BF16)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

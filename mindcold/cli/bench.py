@@ -1,0 +1,247 @@
+"""`mindcold bench`: ways of decoding beside each other in one run, as times and ratios."""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindcold.errors import RequestError
+
+if TYPE_CHECKING:
+    from mindcold.bench.items import Item
+
+ROWS = (1, 2, 4, 8, 16, 32)
+"""Rows of the steps that are measured."""
+
+GREEDY = ("base greedy", "LoRA greedy")
+"""What methods are compared with."""
+
+FLAGS: dict[str, dict[str, Any]] = {
+    "--model": {"default": "tiny-base", "help": "model folder or zoo name"},
+    "--adapter": {"help": "adapter folder or zoo name (default one of the zoo, for tiny-base)"},
+    "--shape": {"help": "random weights of this shape instead: qwen2.5-0.5b or llama3.2-1b"},
+    "--dtype": {"default": "auto", "help": "auto, float32, bfloat16 or int8"},
+    "--dtypes": {"default": "auto", "help": "comma-separated: auto, float32, bfloat16, int8"},
+    "--backend": {"default": "auto", "help": "body of the operators"},
+    "--prompt-tokens": {"type": int, "default": 64, "help": "length of the random prompt"},
+    "--new-tokens": {"type": int, "help": "tokens per generation (default 32; drafts and accuracy 80)"},
+    "--prefill-tokens": {"type": int, "help": "also measure a prompt of this length"},
+    "--batch": {"default": "1", "help": "comma-separated: prompts decoded together"},
+    "--rates": {"default": "0.5,0.7,0.9", "help": "comma-separated: shares of draft tokens that are right"},
+    "--data": {"type": Path, "metavar": "FILE", "help": "JSONL with prompt (lookahead: and keywords) instead"},
+    "--warm-up": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "JSONL with prompt and completion to fill draft tables from",
+    },
+    "--count": {"type": int, "default": 40, "help": "prompts"},
+    "--validation": {
+        "action": "store_true",
+        "help": "of the shipped tasks the validation split, to choose settings on",
+    },
+    "--only": {"nargs": "+", "default": (), "metavar": "NAME", "help": "cases whose names hold one of these"},
+    "--draft-model": {"default": "tiny-draft", "help": "model that drafts for CDSL: folder or zoo name"},
+    "--rounds": {"type": int, "default": 5, "help": "measured rounds, everything in turn"},
+    "--output": {"type": Path, "metavar": "FOLDER", "help": "also write the result there, as JSON"},
+    "--json": {"action": "store_true", "help": "print one JSON object"},
+}
+COMMON = ("--model", "--adapter", "--backend", "--output", "--json")
+TASK = ("--dtype", "--data", "--count", "--validation", "--rounds", "--new-tokens", "--only", "--warm-up")
+RANDOM = ("--shape", "--prompt-tokens", "--rounds")
+BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "methods": (
+        "time per token of base greedy, LoRA greedy and CoLD on random prompts, alone and in batches",
+        (*RANDOM, "--dtypes", "--new-tokens", "--batch", "--prefill-tokens"),
+    ),
+    "steps": ("time of steps of 1 to 32 rows beside reading the weights once", (*RANDOM, "--dtypes")),
+    "drafts": ("what trigram drafts gain per token and per answer", TASK),
+    "lookahead": ("what CDLH and CDSL cost and bring on keyword tasks", (*TASK, "--draft-model")),
+    "replay": ("what drafts with set hit rates gain", (*RANDOM, "--dtype", "--new-tokens", "--rates")),
+    "accuracy": ("what a weight dtype costs in exactness", ("--data", "--count", "--validation", "--new-tokens")),
+}
+"""Name to summary and flags; the function of the name measures."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand for each benchmark; `mindcold bench` alone is `methods`."""
+    parser.set_defaults(benchmark=None)
+    commands = parser.add_subparsers(metavar="benchmark", title="benchmarks (default methods)")
+    for name, (summary, flags) in BENCHMARKS.items():
+        own = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        own.set_defaults(benchmark=name)
+        for flag in (*flags, *COMMON):
+            default = FLAGS[flag].get("default")
+            shown = f" (default {default})" if default else ""
+            own.add_argument(flag, **FLAGS[flag] | {"help": FLAGS[flag]["help"] + shown})
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write."""
+    from mindcold.bench.report import show
+
+    if args.benchmark is None:
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        args = parser.parse_args(["methods"])
+    for name in ("prompt_tokens", "new_tokens", "prefill_tokens", "count", "rounds"):
+        value, least = getattr(args, name, None), 2 if name == "new_tokens" else 1
+        if value is not None and value < least:
+            raise RequestError(f"--{name.replace('_', '-')}: a number of at least {least} is expected, found {value}")
+    measure = {"methods": methods, "steps": steps, "drafts": drafts}
+    measure |= {"lookahead": lookahead, "replay": replay, "accuracy": accuracy}
+    with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
+        result = measure[args.benchmark](args, Path(folder))
+    names = (
+        "model",
+        "shape",
+        "dtype",
+        "backend",
+        "prompt_tokens",
+        "new_tokens",
+        "data",
+        "count",
+        "validation",
+        "rounds",
+    )
+    setting = {name: str(value) for name in names if (value := getattr(args, name, None)) not in (None, False)}
+    show({"setting": setting} | result, args.json, args.output, args.benchmark)
+    return 0
+
+
+def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Milliseconds of every method in every round, by dtype and batch."""
+    from mindcold.bench import tasks
+    from mindcold.bench.report import task_rows
+    from mindcold.llm import load
+
+    model, adapter = open_model(args, folder)
+    batches = [int(size) for size in _numbers(args.batch, "--batch", 1, 128)]
+    todo: dict[str, tasks.Task] = {}
+    for dtype in args.dtypes.split(","):
+        llm = load(model, adapter, dtype=dtype, backend=args.backend, max_batch=max(batches))
+        for batch in batches:
+            found = tasks.of_methods(llm, args.prompt_tokens, args.new_tokens or 32, batch)
+            prefix = f"{llm.dtype} " + (f"batch {batch} " if batch > 1 else "")
+            todo |= {prefix + name: task for name, task in found.items()}
+        if args.prefill_tokens:
+            todo[f"{llm.dtype} prefill {args.prefill_tokens}"] = tasks.of_prefill(llm, args.prefill_tokens)
+    times = tasks.run_in_turn(todo, args.rounds)
+    prompts = {name: values for name, values in times.items() if "prefill" in name}
+    tokens = {name: values for name, values in times.items() if name not in prompts}
+    return {"methods": task_rows(tokens, GREEDY), "prompts": task_rows(prompts), "rounds": times}
+
+
+def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Milliseconds of steps in every round, by dtype."""
+    from mindcold.bench import tasks
+    from mindcold.bench.report import task_rows
+    from mindcold.llm import load
+
+    model, _ = open_model(args, folder)
+    todo: dict[str, tasks.Task] = {}
+    for dtype in args.dtypes.split(","):
+        llm = load(model, dtype=dtype, backend=args.backend)
+        found = tasks.of_steps(llm, ROWS, args.prompt_tokens)
+        found["read"] = tasks.of_memory(llm.engine.weight_bytes)
+        todo |= {f"{llm.dtype} {name}": task for name, task in found.items()}
+    times = tasks.run_in_turn(todo, args.rounds)
+    return {"steps": task_rows(times, ("step 1 rows", "read")), "rounds": times}
+
+
+def drafts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Drafts from warmed-up and from empty tables, beside the same without drafts."""
+    from mindcold.bench import cases, drafts, generations, items
+    from mindcold.llm import load
+
+    chosen = cases.select(cases.DRAFTS, args.only, ("base greedy",))
+    prompts, texts = _items(args, items.arithmetic), _texts(args, items.arithmetic)
+    if not texts:
+        chosen = {name: case for name, case in chosen.items() if not case.warmed_up}
+    model, adapter = open_model(args, folder)
+    llm = load(model, adapter, dtype=args.dtype, backend=args.backend)
+    _require(llm.adapters, "--adapter: drafts are measured with one; give it")
+    found = generations.measure(llm, prompts, chosen, args.rounds, args.new_tokens or drafts.NEW_TOKENS, texts)
+    return {"drafts": drafts.rows(found, chosen, prompts)}
+
+
+def lookahead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Greedy, CDLH and CDSL on sentences with given words."""
+    from mindcold.bench import cases, generations, items, lookahead
+    from mindcold.llm import load
+
+    chosen = cases.select(cases.lookahead(args.draft_model), args.only, ("LoRA greedy", "CDLH"))
+    prompts, texts = _items(args, items.words), _texts(args, items.words)
+    _require(all(item.constraint for item in prompts), f"{args.data}: keywords: every line needs some")
+    model, adapter = open_model(args, folder, "tiny-keywords")
+    llm = load(model, adapter, dtype=args.dtype, backend=args.backend)
+    _require(llm.adapters, "--adapter: lookahead is measured with one; give it")
+    drafter = load(args.draft_model, dtype=args.dtype, backend=args.backend)
+    new_tokens = args.new_tokens or lookahead.NEW_TOKENS
+    found = generations.measure(llm, prompts, chosen, args.rounds, new_tokens, texts, drafter)
+    together = generations.measure_together(llm, prompts, chosen, args.rounds, new_tokens, drafter)
+    return {"lookahead": lookahead.rows(llm, found, together, prompts)}
+
+
+def replay(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The model's own output as drafts of set quality."""
+    from mindcold.bench.replay import measure
+    from mindcold.bench.tasks import random_ids
+    from mindcold.llm import load
+
+    rates = _numbers(args.rates, "--rates", 0, 1)
+    model, adapter = open_model(args, folder)
+    llm = load(model, adapter, dtype=args.dtype, backend=args.backend)
+    prompt = random_ids(llm, (args.prompt_tokens,)).tolist()
+    return {"replay": measure(llm, rates, prompt, args.new_tokens or 32, args.rounds)}
+
+
+def accuracy(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Logits, tokens and answers of every dtype beside those of float32."""
+    from mindcold.bench.accuracy import measure
+    from mindcold.bench.items import arithmetic
+
+    model, adapter = open_model(args, folder)
+    prompts = _items(args, arithmetic)
+    _require(adapter, "--adapter: accuracy is measured with one; give it")
+    return {"accuracy": measure(model, str(adapter), prompts, args.backend, args.new_tokens or 80)}
+
+
+def open_model(args: argparse.Namespace, folder: Path, adapter: str = "tiny-steps") -> tuple[Path, str | Path | None]:
+    """Folder of the model, and its adapter; random ones written first where a shape is asked for."""
+    from mindcold.llm import find_folder
+    from mindcold.model_zoo.shapes import write_random_model
+
+    if getattr(args, "shape", None):
+        written = write_random_model(args.shape, folder)
+        return written.model, written.adapter
+    return find_folder(args.model), args.adapter or (adapter if args.model == "tiny-base" else None)
+
+
+def _items(args: argparse.Namespace, shipped: Any) -> "list[Item]":
+    from mindcold.bench.items import read
+
+    split = "validation" if args.validation else "held_out"
+    return read(args.data)[: args.count] if args.data else shipped(split, args.count)
+
+
+def _texts(args: argparse.Namespace, shipped: Any) -> list[str]:
+    """Texts to warm up drafts with: the file given, or training texts where the task is the shipped one."""
+    from mindcold.bench.items import WARM_UP, read
+
+    found = read(args.warm_up) if args.warm_up else [] if args.data else shipped("training", WARM_UP)
+    return [item.prompt + item.completion for item in found]
+
+
+def _numbers(text: str, flag: str, low: float, high: float) -> list[float]:
+    try:
+        found = [float(item) for item in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(low <= number <= high for number in found):
+        raise RequestError(f"{flag}: comma-separated numbers from {low} to {high} are expected, found {text!r}")
+    return found
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise RequestError(message)
