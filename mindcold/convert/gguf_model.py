@@ -29,8 +29,8 @@ IGNORED = ("rope_freqs.weight",)
 def convert(source: str | Path, folder: str | Path, dtype: str = "bfloat16", shard: int = SHARD) -> Path:
     """Write the model of a GGUF file to a new HuggingFace folder and return it.
 
-    Weights are dequantised to `dtype`, "bfloat16" or "float32", `shard` bytes at a time. The folder appears whole or not
-    at all. Raises ModelError in one line, naming the file and the key or tensor.
+    Weights are dequantised to `dtype`, "bfloat16" or "float32", `shard` bytes at a time. The folder appears whole or
+    not at all. Raises ModelError in one line, naming the file and the key or tensor.
     """
     folder = Path(folder)
     if dtype not in DTYPES:

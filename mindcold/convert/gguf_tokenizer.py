@@ -6,24 +6,26 @@ from typing import Any
 
 from mindcold.convert.gguf_file import GgufFile
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """Kinds of tokens in `tokenizer.ggml.token_type`; sentencepiece numbers its pieces the same way."""
 
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 
 SPLITS: dict[str, tuple[str, ...]] = {
-    "default": (r"[\p{P}\$\+<=>\^~\|]+", "gpt2", r"\p{N}+", r"[0-9][0-9][0-9]"),
-    "gpt-2": ("gpt2",),
-    "smollm": (r"\p{N}", "gpt2"),
+    "default": (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"),
+    "gpt-2": (_GPT2,),
+    "smollm": (r"\p{N}", _GPT2),
     "llama-bpe": (rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}",),
     "qwen2": (rf"{_CONTRACTIONS}|{_WORDS}|\p{{N}}|{_REST}",),
 }
-"""Value of `tokenizer.ggml.pre` to the patterns that cut a text, one after the other, each match a piece of its own;
-"gpt2" stands for the pattern of GPT-2. Source: the model's own tokenizer.json files, "default" as llama.cpp has it."""
+"""Value of `tokenizer.ggml.pre` to the patterns that cut a text, one after the other, each match a piece of its own.
+
+Source: the tokenizer.json files of these models; "default" is what llama.cpp does."""
 
 
 def write_tokenizer(file: GgufFile, folder: Path, context: int) -> None:
@@ -95,23 +97,13 @@ def _write_bpe(
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=pre == "llama-bpe"))
     if pre == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
-    steps = [
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-        if pattern == "gpt2" and pattern == SPLITS[pre][-1]
-        else pre_tokenizers.Split(Regex(_GPT2 if pattern == "gpt2" else pattern), "isolated")
-        for pattern in SPLITS[pre]
-    ]
-    if SPLITS[pre][-1] != "gpt2":
-        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    steps = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in SPLITS[pre]]
+    bytes_of = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*steps, bytes_of])
     tokenizer.decoder = decoders.ByteLevel()
-    # one call each way: ids of the vocabulary are kept, order does not matter
-    tokenizer.add_special_tokens(
-        [AddedToken(t, normalized=False) for t, k in zip(tokens, kinds, strict=True) if k == 3]
-    )
-    tokenizer.add_tokens(
-        [AddedToken(t, normalized=False) for t, k in zip(tokens, kinds, strict=True) if k == USER_DEFINED]
-    )
+    # they are in the vocabulary already and keep their ids
+    for kind, add in ((CONTROL, tokenizer.add_special_tokens), (USER_DEFINED, tokenizer.add_tokens)):
+        add([AddedToken(token, normalized=False) for token, k in zip(tokens, kinds, strict=True) if k == kind])
     around = ["$A"]
     if file.value("tokenizer.ggml.add_bos_token", bool, front) and "bos" in roles:
         around.insert(0, tokens[roles["bos"]])
@@ -123,23 +115,21 @@ def _write_bpe(
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-
-
 def _write_sentencepiece(
     file: GgufFile, folder: Path, tokens: list[str], kinds: list[int], roles: dict[str, int]
 ) -> None:
-    from sentencepiece import sentencepiece_model_pb2 as sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
 
     scores = file.value("tokenizer.ggml.scores", list)
     if len(scores) != len(tokens):
         raise file.fail("tokenizer.ggml.scores", f"{len(scores)} scores for {len(tokens)} tokens")
-    model = sentencepiece.ModelProto()
+    schema: Any = sentencepiece_model_pb2  # its classes are made at run time
+    model = schema.ModelProto()
     for token, score, kind in zip(tokens, scores, kinds, strict=True):
         model.pieces.add(piece=token, score=score, type=kind)
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     trainer.model_type, trainer.vocab_size = trainer.BPE, len(tokens)
-    trainer.byte_fallback = 6 in kinds
+    trainer.byte_fallback = BYTE in kinds
     unknown = roles.get("unk", kinds.index(UNKNOWN) if UNKNOWN in kinds else 0)
     trainer.unk_id, trainer.unk_piece = unknown, tokens[unknown]
     for role in ("bos", "eos", "pad"):

