@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.config import ModelConfig, RopeConfig
+from mindcold.config import ModelConfig, RopeConfig, parse_config
 from mindcold.convert.gguf_file import GgufFile
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -20,9 +20,8 @@ def read_config(file: GgufFile, dtype: str) -> ModelConfig:
     if kind not in ARCHITECTURES:
         raise file.fail("general.architecture", f"{kind!r} is not one of {', '.join(ARCHITECTURES)}")
     _refuse_unsupported(file, kind)
-    hidden, heads = file.integer(f"{kind}.embedding_length"), file.integer(f"{kind}.attention.head_count")
-    if heads < 1 or hidden < 1:
-        raise file.fail(f"{kind}.attention.head_count", f"{heads} heads of {hidden} dimensions make no model")
+    hidden = file.integer(f"{kind}.embedding_length", low=1)
+    heads = file.integer(f"{kind}.attention.head_count", low=1)
     key_value = file.integer(f"{kind}.attention.head_count_kv", heads)
     if not 1 <= key_value <= heads or heads % key_value:
         raise file.fail(f"{kind}.attention.head_count_kv", f"{key_value} does not divide head_count {heads}")
@@ -35,12 +34,12 @@ def read_config(file: GgufFile, dtype: str) -> ModelConfig:
         model_type=kind,
         vocab_size=vocab,
         hidden_size=hidden,
-        intermediate_size=file.integer(f"{kind}.feed_forward_length"),
-        num_hidden_layers=file.integer(f"{kind}.block_count"),
+        intermediate_size=file.integer(f"{kind}.feed_forward_length", low=1),
+        num_hidden_layers=file.integer(f"{kind}.block_count", low=1, high=4096),
         num_attention_heads=heads,
         num_key_value_heads=key_value,
         head_dim=head,
-        max_position_embeddings=file.integer(f"{kind}.context_length"),
+        max_position_embeddings=file.integer(f"{kind}.context_length", low=1),
         rms_norm_eps=_short(file.value(f"{kind}.attention.layer_norm_rms_epsilon", float)),
         tie_word_embeddings="output.weight" not in file,
         attention_bias=kind == "qwen2" or "blk.0.attn_q.bias" in file,
@@ -51,7 +50,8 @@ def read_config(file: GgufFile, dtype: str) -> ModelConfig:
         bos_token_id=_token(file, "tokenizer.ggml.bos_token_id", vocab),
         eos_token_ids=end_tokens(file, vocab),
     )
-    return replace(config, rope=_rope(file, config))
+    config = replace(config, rope=_rope(file, config))
+    return replace(parse_config(config.to_hf(), str(file.path)), eos_token_ids=config.eos_token_ids)
 
 
 def end_tokens(file: GgufFile, vocab: int) -> tuple[int, ...]:

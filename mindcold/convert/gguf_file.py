@@ -61,14 +61,18 @@ class GgufFile:
             raise self.fail(key, f"{names} is expected, found {str(found)[:60]!r}")
         return found
 
-    def integer(self, key: str, default: Any = ...) -> Any:
+    def integer(self, key: str, default: Any = ..., low: int = 0, high: int = 1 << 24) -> Any:
         """A whole number, the first of a list where all of it are the same (a value per layer)."""
         found = self.value(key, (int, list), default)
-        if not isinstance(found, list):
+        if found is default:
             return found
-        if not found or len(set(found)) != 1 or not isinstance(found[0], int):
-            raise self.fail(key, "layers of different shapes are not supported")
-        return found[0]
+        if isinstance(found, list):
+            if not found or len(set(found)) != 1 or not isinstance(found[0], int):
+                raise self.fail(key, "layers of different shapes are not supported")
+            found = found[0]
+        if not low <= found <= high:
+            raise self.fail(key, f"an integer from {low} to {high} is expected, found {found}")
+        return found
 
     def strings(self, key: str, default: Any = ...) -> list[str]:
         """A list of strings."""
