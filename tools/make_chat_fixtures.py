@@ -86,7 +86,7 @@ def main() -> None:
             arguments = {"add_generation_prompt": True} | conversation
             messages = arguments.pop("messages")
             try:
-                text = tokenizer.apply_chat_template(messages, tokenize=False, **arguments)
+                text: Any = tokenizer.apply_chat_template(messages, tokenize=False, **arguments)
             except (jinja2.TemplateError, TypeError):
                 text = None
             golden[path.stem][name] = text

@@ -20,6 +20,8 @@ from mindcold.tokenizer import Tokenizer
 
 def prepare(args: argparse.Namespace) -> int:
     """Write the pairs and return how many."""
+    if args.count < 1 or args.seed < 0:
+        raise TaskError(f"--count and --seed: positive numbers are expected, found {args.count} and {args.seed}")
     tokenizer = Tokenizer(resolve(args.model) or find_folder(args.model))
     items = read_items(find_task(args.task), args.data, split=args.split, seed=args.seed)
     pairs = [(item.prompt, answer) for item in items for answer in item.answers]
@@ -32,8 +34,11 @@ def prepare(args: argparse.Namespace) -> int:
         text = prompt + "\n" if args.plain else tokenizer.render_chat([{"role": "user", "content": prompt}])
         lines.append(json.dumps({"prompt": text, "completion": answer}, ensure_ascii=False) + "\n")
     partial = args.output.with_name(f"partial-{args.output.name}")
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(args.output)
+    try:
+        partial.write_text("".join(lines), encoding="utf-8")
+        partial.replace(args.output)
+    except OSError as error:
+        raise TaskError(f"{args.output}: {error.strerror}") from None
     return len(lines)
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "generate": ("mindcold.cli.generate", "decode a prompt with a model and an adapter"),
     "train": ("mindcold.training.cli", "train a model, or a LoRA adapter for one"),
     "bench": ("mindcold.bench.cli", "measure greedy, LoRA and CoLD decoding beside each other"),
+    "evaluate": ("mindcold.cli.evaluate", "compare decoding methods on a public task"),
     "convert": ("mindcold.cli.convert", "turn a GGUF file into a HuggingFace model folder"),
     "info": ("mindcold.cli.info", "show a model folder, the operators and what can run here"),
 }
