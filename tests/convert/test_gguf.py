@@ -1,6 +1,7 @@
 """GGUF files to HuggingFace folders: weights, configuration, and one line for what cannot be converted."""
 
 import json
+import struct
 from unittest import mock
 
 import gguf
@@ -171,6 +172,16 @@ def test_damaged_files(tmp_path):
     with pytest.raises(MindcoldError, match=r"nowhere.gguf: no such file"):
         convert(tmp_path / "nowhere.gguf", tmp_path / "out")
     assert not list(tmp_path.glob("partial-*"))
+
+
+def test_a_list_that_is_longer_than_the_file(tmp_path):
+    """Refused where the file ends, and not read as a list of nothing for as long as it says."""
+    name = b"general.x"
+    head = struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, len(name)) + name
+    for length in (1000, 1 << 60):
+        (tmp_path / "model.gguf").write_bytes(head + struct.pack("<IIQ", 9, 0, length) + b"ten bytes.")
+        with pytest.raises(MindcoldError, match=r"model.gguf: truncated or not a GGUF file \(ends at byte 67\)"):
+            convert(tmp_path / "model.gguf", tmp_path / "out")
 
 
 def test_damaged_weights(tmp_path):
