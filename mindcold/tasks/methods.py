@@ -1,0 +1,59 @@
+"""Methods as they are written on the command line: `cdsl:draft=trigram,tau_a=0.5`."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from mindcold.errors import RequestError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """A method with its options, under the text it was written as."""
+
+    label: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keywords of `generate`."""
+
+
+def parse_methods(text: str) -> list[MethodSpec]:
+    """Methods separated by ";"; RequestError for what cannot be read or comes twice."""
+    specs = [parse_method(part.strip()) for part in text.split(";") if part.strip()]
+    if not specs:
+        raise RequestError("--methods: empty; write one as in greedy;cold:alpha=0.1,beta=0.5")
+    labels = [spec.label for spec in specs]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise RequestError(f"--methods: {label!r} is there twice")
+    return specs
+
+
+def parse_method(text: str) -> MethodSpec:
+    """One method, `name[:key=value,...]`; a value is a number, true, false or none where it reads as one, else text."""
+    name, colon, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    if not _NAME.fullmatch(name) or (colon and not rest):
+        raise RequestError(f"--methods: {text[:80]!r} is not of the form name:key=value,key=value")
+    for part in rest.split(",") if rest else ():
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not _NAME.fullmatch(key) or not value:
+            raise RequestError(f"--methods: {text[:80]!r}: {part[:40]!r} is not of the form key=value")
+        if key in options:
+            raise RequestError(f"--methods: {text[:80]!r}: {key} is given twice")
+        options[key] = _value(value)
+    return MethodSpec(text, name, options)
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

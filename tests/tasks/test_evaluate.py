@@ -1,0 +1,113 @@
+"""The evaluation loop on a model that is made up, and its report."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mindcold.constraints import Keywords
+from mindcold.tasks import TASKS, Item
+from mindcold.tasks.evaluate import evaluate, stat
+from mindcold.tasks.methods import parse_methods
+from mindcold.tasks.report import group_rows, picture, plain, rows, table
+
+
+class FakeLLM:
+    """Answers an item when the method is "cold"; "cdlh" answers half of them."""
+
+    def __init__(self):
+        self.calls, self.forgotten = [], 0
+
+    def forget_drafts(self):
+        self.forgotten += 1
+
+    def generate(self, prompt, method, **options):
+        self.calls.append((prompt, method, options))
+        number = int((prompt if isinstance(prompt, str) else prompt[0]["content"]).split()[0])
+        right = method == "cold" or (method == "cdlh" and number % 2)
+        ids = list(range(4)) if right else [1]
+        stats = {"target_passes": 2 * len(ids), "draft_passes": 3} if method == "cold" else {"target_passes": len(ids)}
+        if method == "cdlh":
+            stats = SimpleNamespace(**stats)
+        return SimpleNamespace(text="yes" if right else "no", token_ids=ids, stats=stats)
+
+
+ITEMS = [Item(f"{i} is a number", ("yes",), Keywords(["yes"]), "odd" if i % 2 else "even", scorer="exact")
+         for i in range(20)]  # fmt: skip
+
+
+@pytest.fixture
+def found():
+    llm = FakeLLM()
+    return evaluate(llm, TASKS["jsonl"], ITEMS, parse_methods("greedy;cold:beta=1;cdlh")), llm
+
+
+def test_every_method_sees_every_item_in_turn(found):
+    result, llm = found
+    calls = llm.calls[6:]  # the longest and the shortest prompt come first, unmeasured
+    assert len(llm.calls) == 66 and {call[0][0]["content"] for call in llm.calls[:6]} == {
+        "19 is a number",
+        "0 is a number",
+    }
+    assert [call[0][0]["content"] for call in calls] == [item.prompt for item in ITEMS for _ in range(3)]
+    assert [[call[1] for call in calls[3 * i : 3 * i + 3]] for i in range(3)] == [
+        ["greedy", "cold", "cdlh"],
+        ["cold", "cdlh", "greedy"],
+        ["cdlh", "greedy", "cold"],
+    ]
+    assert llm.forgotten == 66
+    for _, method, options in calls:
+        expected = {"max_new_tokens": 64} | ({"beta": 1} if method == "cold" else {})
+        assert {key: value for key, value in options.items() if key != "constraint"} == expected
+        assert ("constraint" in options) == (method == "cdlh")
+    assert [record.text for record in result.records["cdlh"]] == ["no", "yes"] * 10
+
+
+def test_settings_reach_the_model():
+    llm = FakeLLM()
+    settings = {"chat": False, "max_new_tokens": 5, "keep_drafts": True}
+    evaluate(llm, TASKS["jsonl"], ITEMS[:1], parse_methods("greedy"), **settings)
+    assert llm.calls[-1] == ("0 is a number\n", "greedy", {"max_new_tokens": 5}) and llm.forgotten == 0
+
+
+def test_figures(found):
+    greedy, cold, cdlh = rows(found[0])
+    assert (greedy["accuracy"].value, cold["accuracy"].value, cdlh["accuracy"].value) == (0.0, 1.0, 0.5)
+    assert greedy["accuracy, difference"] is None and greedy["x first"] is None
+    assert cold["accuracy, difference"].value == 1.0 and cdlh["accuracy, difference"].excludes_zero
+    assert cold["tokens"] == 4 and cold["target passes"] == 8 and cold["draft passes"] == 3
+    assert cold["tokens per pass"].value == 0.5 and cdlh["tokens per pass"].value == 1.0
+    assert (cold["same text"], cdlh["same text"]) == (0.0, 0.5)
+    by_group = {(row["group"], row["method"]): row for row in group_rows(found[0])}
+    assert len(by_group) == 6 and by_group["odd", "cdlh"]["accuracy"].value == 1.0
+    assert by_group["even", "cdlh"]["accuracy"].value == 0.0 and by_group["even", "cdlh"]["items"] == 10
+
+
+def test_table_json_and_picture(found, tmp_path):
+    result = found[0]
+    for part in (rows(result), group_rows(result)):
+        lines = table(part, result.metrics).splitlines()
+        assert len(lines) == len(part) + 2 and "cold:beta=1" in lines[3]
+    text = table(rows(result), result.metrics)
+    assert "100.0 (100.0 to 100.0)" in text and "+50.0* (" in text and "same text" in text
+    assert json.loads(json.dumps([plain(row) for row in rows(result)]))[1]["accuracy"] == {
+        "value": 1,
+        "low": 1,
+        "high": 1,
+    }
+    assert json.dumps(result.to_dict()) and len(result.to_dict()[3]["methods"]) == 3
+    picture(rows(result), result.metrics, "title", tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_a_task_without_score(tmp_path):
+    result = evaluate(FakeLLM(), TASKS["humaneval"], ITEMS[:4], parse_methods("greedy;cold"))
+    assert result.metrics == [] and not any("difference" in name for name in rows(result)[0])
+    assert "tokens per pass" in table(rows(result), [])
+    picture(rows(result), [], "title", tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_stat_reads_both_kinds():
+    assert stat(SimpleNamespace(stats={"a": 1}), "a") == stat(SimpleNamespace(stats=SimpleNamespace(a=1)), "a") == 1
+    assert stat(SimpleNamespace(stats={}), "a") is None
