@@ -17,7 +17,7 @@ from mindcold.drafting.trigram import MEMORY
 from mindcold.engine import LOCK, MAX_ROWS, Engine, StepPlan
 from mindcold.errors import AdapterError, RequestError
 from mindcold.model import CausalLMFactory, Weights
-from mindcold.model_zoo import path as zoo_path
+from mindcold.model_folder import find_folder
 from mindcold.ops.lora_linear import DTYPES
 from mindcold.output import Output, TextStream, Token, output_of
 from mindcold.prompts import PromptEncoder, is_single
@@ -42,7 +42,7 @@ def load(
     max_batch: int = 8,
     draft_memory: float = MEMORY,
 ) -> "LLM":
-    """Load a HuggingFace model folder (or a model of the zoo) and, if given, a PEFT adapter folder for it.
+    """Load a HuggingFace model folder (or a model by its name) and, if given, a PEFT adapter folder for it.
 
     `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16
     for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
@@ -63,12 +63,6 @@ def load(
     return llm
 
 
-def find_folder(name: str | Path) -> Path:
-    """A folder as it is, else the folder of the zoo model of that name."""
-    folder = Path(name)
-    return folder if folder.exists() else zoo_path(str(name))
-
-
 class LLM:
     """A model ready to decode; made by `load`. Its methods may be called from several threads."""
 
@@ -87,7 +81,7 @@ class LLM:
         self._draft_engines: dict[str, Engine] = {}
         self.engine = Engine(CausalLMFactory(self.config, Weights(checkpoint, dtype, backend), backend), backend)
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
-        self._builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, self._draft_engine)
+        self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, self._draft_engine)
 
     @property
     def adapters(self) -> list[str]:
@@ -196,7 +190,7 @@ class LLM:
         """Logits at every position of a list of token ids, float32 [len(ids), vocab], `chunk` positions per step."""
         if not isinstance(chunk, int) or not 1 <= chunk <= MAX_ROWS:
             raise RequestError(f"chunk: an integer from 1 to {MAX_ROWS} is expected, found {chunk!r}")
-        engine, prompt, number = self.engine, self._encoder.encode(ids), self._builder.adapter_id(adapter)
+        engine, prompt, number = self.engine, self._encoder.encode(ids), self.builder.adapter_id(adapter)
         with LOCK:
             engine.reserve(engine.used_slots + len(prompt))
             sequence = engine.open([number], len(prompt))
@@ -253,7 +247,7 @@ class LLM:
                 requests.append(Request(item, method, adapter=names[i], **changed))
         with LOCK:
             return [
-                self._builder.build(i, request, self.trigrams, "prompt: " if single else f"prompt {i}: ")
+                self.builder.build(i, request, self.trigrams, "prompt: " if single else f"prompt {i}: ")
                 for i, request in enumerate(requests)
             ]
 

@@ -14,8 +14,8 @@ def names() -> list[str]:
     )
 
 
-def path(name: str) -> Path:
-    """Folder of a shipped model or adapter; ModelError names the known ones."""
+def path(name: str, also: tuple[str, ...] = ()) -> Path:
+    """Folder of a shipped model or adapter; ModelError names the known ones, with others known elsewhere."""
     if name not in names():
-        raise ModelError(f"{name}: neither a folder nor one of the shipped models: {', '.join(names())}")
+        raise ModelError(f"{name}: neither a folder nor one of the shipped models: {', '.join([*names(), *also])}")
     return _HERE / name

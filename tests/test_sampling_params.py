@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mindcold import decoding
-from mindcold.sampling_params import SamplingParams
 from mindcold.errors import RequestError
+from mindcold.sampling_params import SamplingParams
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mindcold.convert import resolve
 from mindcold.errors import MindcoldError
-from mindcold.llm import find_folder
+from mindcold.model_folder import find_folder
 from mindcold.tasks import TASKS, TaskError, find_task, read_items
 from mindcold.tokenizer import Tokenizer
 
@@ -22,7 +21,7 @@ def prepare(args: argparse.Namespace) -> int:
     """Write the pairs and return how many."""
     if args.count < 1 or args.seed < 0:
         raise TaskError(f"--count and --seed: positive numbers are expected, found {args.count} and {args.seed}")
-    tokenizer = Tokenizer(resolve(args.model) or find_folder(args.model))
+    tokenizer = Tokenizer(find_folder(args.model))
     items = read_items(find_task(args.task), args.data, split=args.split, seed=args.seed)
     pairs = [(item.prompt, answer) for item in items for answer in item.answers]
     if len(pairs) < args.count:

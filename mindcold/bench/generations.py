@@ -81,5 +81,5 @@ def milliseconds(rounds: Rounds, seconds: Callable[[Output], float] = lambda out
 
 def per_token(rounds: Rounds) -> float:
     """Milliseconds per token after the first of each item."""
-    after_first = milliseconds(rounds, lambda out: out.stats.seconds - out.stats.seconds_to_first_token)
+    after_first = milliseconds(rounds, lambda out: out.stats.seconds - (out.stats.seconds_to_first_token or 0.0))
     return after_first * len(rounds[0]) / max(1, sum(len(out.token_ids) - 1 for out in rounds[0]))

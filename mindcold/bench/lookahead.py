@@ -26,7 +26,7 @@ def rows(llm: LLM, found: dict[str, Rounds], together: dict[str, float], items: 
         row["x greedy"] = round(ms / milliseconds(found["LoRA greedy"]), 2)
         row["CDLH / this"] = round(milliseconds(found["CDLH"]) / ms, 2)
         row["ms per text, together"] = round(together[name], 1)
-        rewards = [out.stats.reward for out in outs]
+        rewards = [out.stats.reward or 0.0 for out in outs]
         row["mean reward"] = round(float(np.mean(rewards)), 3)
         row["all satisfied"] = share([reward >= 0.999 for reward in rewards])
         row["tokens"] = round(float(np.mean([len(out.token_ids) for out in outs])), 1)

@@ -7,10 +7,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mindcold import decoding
 from mindcold.bench.cases import METHODS, Case
+from mindcold.decoding import RequestState, Scheduler
 from mindcold.drafting import Budget, Draft
 from mindcold.llm import LLM
+from mindcold.request import Request
 
 
 class Replay:
@@ -20,11 +21,15 @@ class Replay:
         self._prompt, self._truth, self._rate, self._size = prompt, truth, rate, vocab_size
         self._random = Random(0)
 
-    def propose(self, ids: Sequence[int], budget: int, least: float = 0.0) -> Draft:
+    def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
         """The next tokens of the truth, some of them spoilt."""
         ahead = self._truth[len(ids) - self._prompt :][:budget]
         tokens = [t if self._random.random() < self._rate else (t + 1) % self._size for t in ahead]
         return Draft(tokens, list(range(-1, len(tokens) - 1)), [self._rate ** (i + 1) for i in range(len(tokens))])
+
+    def path(self, ids: Sequence[int], length: int, floor: float = 0.0) -> list[int]:
+        """None: nothing is rolled out."""
+        return []
 
     def observe(self, ids: Sequence[int], new: int) -> None:
         """Nothing to learn."""
@@ -57,13 +62,13 @@ def measure(llm: LLM, rates: Sequence[float], prompt: list[int], new_tokens: int
 
 def _decode(
     llm: LLM, prompt: list[int], case: Case, new_tokens: int, drafter: Replay | None, budget: Budget
-) -> decoding.Request:
+) -> RequestState:
     """One request with a drafter of our own, decoded to its end."""
-    adapter = case.settings.get("adapter")
-    keywords = {"max_new_tokens": new_tokens, "eos_token_id": []}
-    (request,) = llm.requests([prompt], case.settings["method"], adapter, keywords)
+    request = Request(prompt, max_new_tokens=new_tokens, eos_token_id=[], **case.settings)
+    state, scheduler = llm.builder.build(0, request, llm.trigrams), Scheduler(1)
     if drafter:
-        request.drafter, request.draft_budget = drafter, budget
-    for _ in decoding.decode(llm.engine, [request], 1):
-        pass
-    return request
+        state.drafter, state.draft_budget = drafter, budget
+    scheduler.add(state)
+    while scheduler.unfinished:
+        scheduler.step()
+    return state

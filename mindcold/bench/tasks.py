@@ -1,5 +1,6 @@
 """What is measured: named tasks, each giving milliseconds, that are run in turn so that all meet the same machine."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from tqdm import tqdm
 
 from mindcold.bench.cases import BASE, METHODS, Case
 from mindcold.engine import StepPlan
-from mindcold.engine.engine import row_bucket
 from mindcold.llm import LLM
+from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.ops.memory import ReadBandwidth
 
 Task = Callable[[], float]
@@ -37,7 +38,7 @@ def of_methods(llm: LLM, prompt_tokens: int, new_tokens: int, batch: int = 1) ->
     def task(case: Case) -> Task:
         def measure() -> float:
             outputs = llm.generate(prompts, max_new_tokens=new_tokens, eos_token_id=[], **case.settings)
-            return statistics.median(1e3 / out.stats.tokens_per_second for out in outputs) / batch
+            return statistics.median(1e3 / (out.stats.tokens_per_second or math.inf) for out in outputs) / batch
 
         return measure
 
@@ -51,24 +52,22 @@ def of_steps(llm: LLM, rows: tuple[int, ...], prompt_tokens: int, repeats: int =
 
     def task(count: int) -> Task:
         def measure() -> float:
-            engine.reserve(engine.used_cells + len(ids))
-            slot = engine.open(len(ids), -1)
-            assert slot is not None
+            engine.reserve(engine.used_slots + len(ids))
+            sequence = engine.open([BASE_ADAPTER], len(ids))
+            assert sequence is not None
             try:
-                prompt, plan = StepPlan(), StepPlan()
                 for first in range(0, prompt_tokens, 64):
                     prompt = StepPlan()
-                    prompt.extend(slot, ids[first : min(first + 64, prompt_tokens)])
-                    prompt.score(len(prompt.rows) - 1)
-                    engine.run(prompt, 64, 16, contrast=False)
-                    engine.commit(slot, len(prompt.rows))
-                plan.extend(slot, ids[prompt_tokens : prompt_tokens + count])
+                    prompt.extend(sequence, ids[first : min(first + 64, prompt_tokens)])
+                    engine.run(prompt)
+                    sequence.commit(len(prompt.rows))
+                plan = StepPlan()
+                plan.extend(sequence, ids[prompt_tokens : prompt_tokens + count])
                 for row in range(count):
-                    plan.score(row)
-                bucket = row_bucket(count)
-                return median_of(lambda: engine.run(plan, bucket, bucket, contrast=False), repeats)
+                    plan.score([row])
+                return median_of(lambda: engine.run(plan), repeats)
             finally:
-                engine.close(slot)
+                sequence.close()
 
         return measure
 

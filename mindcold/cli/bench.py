@@ -208,7 +208,7 @@ def accuracy(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def open_model(args: argparse.Namespace, folder: Path, adapter: str = "tiny-steps") -> tuple[Path, str | Path | None]:
     """Folder of the model, and its adapter; random ones written first where a shape is asked for."""
-    from mindcold.llm import find_folder
+    from mindcold.model_folder import find_folder
     from mindcold.model_zoo.shapes import write_random_model
 
     if getattr(args, "shape", None):

@@ -5,9 +5,9 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 from mindcold.errors import RequestError
+from mindcold.files import write_json
 from mindcold.tasks import SPLITS, TASKS, find_task, read_items
 from mindcold.tasks.methods import parse_methods
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcold.llm import load
     from mindcold.tasks.evaluate import evaluate
 
-    llm = load(_model(args.model), args.adapter, dtype=args.dtype, backend=args.backend)
+    llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend)
     chat = args.prompts == "chat" or (args.prompts == "auto" and _has_template(llm.folder))
     tokens = args.max_new_tokens
     found = evaluate(llm, task, items, specs, chat=chat, max_new_tokens=tokens, keep_drafts=args.keep_drafts)
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     result = {"setting": setting, "methods": [report.plain(row) for row in rows]}
     result["groups"] = [report.plain(row) for row in parts]
     if args.output:
-        _write(args.output / "evaluate.json", result | {"items": found.to_dict()})
+        write_json(args.output / "evaluate.json", result | {"items": found.to_dict()})
         title = f"{task.name}, {len(items)} items, {args.model}" + (f" + {args.adapter}" if args.adapter else "")
         report.picture(rows, found.metrics, title, args.output / "evaluate.png")
     if args.json:
@@ -94,12 +94,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model(name: str) -> Any:
-    from mindcold.convert import resolve
-
-    return name if Path(name).exists() else resolve(name) or name
-
-
 def _has_template(folder: Path) -> bool:
     """Whether a model folder has a chat template."""
     if (folder / "chat_template.jinja").is_file():
@@ -113,10 +107,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RequestError(f"--output: {folder}: {error.strerror}") from None
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """One file, whole or not at all."""
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)

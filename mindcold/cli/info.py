@@ -56,8 +56,8 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
     from mindcold.adapter import Adapter
     from mindcold.checkpoint import Checkpoint
     from mindcold.config import ModelConfig
-    from mindcold.llm import find_folder
     from mindcold.model.shapes import scalar_count, weight_shapes
+    from mindcold.model_folder import find_folder
     from mindcold.tokenizer import Tokenizer
 
     folder = find_folder(model)

@@ -1,6 +1,6 @@
 """Other formats of models, turned into HuggingFace folders once."""
 
 from mindcold.convert.gguf_model import convert
-from mindcold.convert.installed import resolve
+from mindcold.convert.installed import PACKAGES, resolve
 
-__all__ = ["convert", "resolve"]
+__all__ = ["PACKAGES", "convert", "resolve"]

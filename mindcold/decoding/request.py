@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.sampling import TokenFilter
-from mindcold.drafting import Budget, TrigramDrafter
+from mindcold.drafting import Budget, Drafter
 from mindcold.engine import Engine
 from mindcold.errors import MindcoldError
 from mindcold.model.adapter_bank import BASE_ADAPTER
@@ -61,7 +61,7 @@ class RequestState:
     """Where it stands under its constraints."""
     cumulative: bool = False
     """Whether its reward grows as the text grows."""
-    drafter: TrigramDrafter | None = None
+    drafter: Drafter | None = None
     """Drafts of the tokens themselves, and in searches of their roll-outs."""
     draft_budget: Budget | None = None
     """Chooses the size of drafts; shared by requests that are alike."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
-from mindcold.drafting import Draft, TrigramDrafter
+from mindcold.drafting import Draft, Drafter
 from mindcold.engine import Engine
 from mindcold.engine import Sequence as KVSequence
 
@@ -20,7 +20,7 @@ Rolling = Generator[ForwardRequest, list[ForwardResult], list[list[int]]]
 class RolloutSource:
     """What looks ahead: a model under an adapter, or the trigram tables alone."""
 
-    drafter: TrigramDrafter
+    drafter: Drafter
     """Knows what the model is likely to say, or is the source itself."""
     engine: Engine | None = None
     adapter: int = -1
@@ -47,7 +47,7 @@ class Rollouts(Protocol):
         ...
 
 
-def guess(drafter: TrigramDrafter, ids: Sequence[int], room: int) -> Draft:
+def guess(drafter: Drafter, ids: Sequence[int], room: int) -> Draft:
     """A few tokens a model is likely to say after a text, for which it has so much room; they change no token."""
     return Draft.chain(drafter.path(ids, min(room, MAX_GUESS), MIN_PROBABILITY))
 
@@ -61,7 +61,7 @@ def until_end(tokens: Sequence[int], eos: frozenset[int]) -> list[int]:
 class ModelRollouts:
     """A model's own greedy continuations, all starts in the same steps; keys and values are kept between calls."""
 
-    def __init__(self, drafter: TrigramDrafter, eos: Sequence[int], sequences: list[KVSequence]):
+    def __init__(self, drafter: Drafter, eos: Sequence[int], sequences: list[KVSequence]):
         self._drafter, self._eos = drafter, frozenset(eos)
         self._main, *self._branches = sequences
         self._ids: list[int] = []
@@ -114,7 +114,7 @@ class ModelRollouts:
 class TrigramRollouts:
     """The likeliest path of the trigram tables: no model at all."""
 
-    def __init__(self, drafter: TrigramDrafter, eos: Sequence[int]):
+    def __init__(self, drafter: Drafter, eos: Sequence[int]):
         self._drafter, self._eos = drafter, frozenset(eos)
 
     def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:

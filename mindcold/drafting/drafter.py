@@ -43,6 +43,10 @@ class Drafter(Protocol):
         """A tree of at most `budget` tokens to follow `ids`, siblings different; those below `floor` need not be in."""
         ...
 
+    def path(self, ids: Sequence[int], length: int, floor: float = 0.0) -> list[int]:
+        """The likeliest tokens after `ids`, at most `length`, as far as the path is at least so probable."""
+        ...
+
     def observe(self, ids: Sequence[int], new: int) -> None:
         """The last `new` tokens of `ids` are decided: learn from them."""
         ...

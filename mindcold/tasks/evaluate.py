@@ -66,12 +66,6 @@ class Evaluation:
         ]
 
 
-def stat(out: Any, name: str) -> Any:
-    """A figure of an output's statistics, None where it has none."""
-    stats = out.stats
-    return stats.get(name) if isinstance(stats, dict) else getattr(stats, name, None)
-
-
 def evaluate(
     llm: Any,
     task: Task,
@@ -102,7 +96,7 @@ def evaluate(
         began = time.perf_counter()
         out = llm.generate(prompt, spec.method, **(options | spec.options))
         seconds = time.perf_counter() - began
-        target, draft = (int(stat(out, name) or 0) for name in ("target_passes", "draft_passes"))
+        target, draft = out.stats.target_passes, out.stats.draft_passes
         return Record(out.text, list(out.token_ids), seconds, target, draft, task.score(item, out.text))
 
     by_length = sorted(items, key=lambda item: len(item.prompt))

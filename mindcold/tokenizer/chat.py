@@ -1,14 +1,13 @@
-"""Chat templates: a conversation as text, rendered by jinja2 in its sandbox."""
+"""The chat template of a model folder."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mindcold.errors import RequestError, TokenizerError, one_line
+from mindcold.errors import TokenizerError
 
 Message = dict[str, Any]
-"""One chat message: {"role": "user", "content": "..."}."""
+"""One chat message: {"role": "user", "content": "..."}; more fields as the template reads them."""
 
 
 def find_template(folder: Path, settings: dict[str, Any]) -> tuple[Path, str]:
@@ -29,37 +28,13 @@ def find_template(folder: Path, settings: dict[str, Any]) -> tuple[Path, str]:
     return where, template
 
 
-def render(folder: Path, settings: dict[str, Any], messages: Sequence[Message]) -> str:
+def render(folder: Path, settings: dict[str, Any], messages: Sequence[Message], **variables: Any) -> str:
     """The text the folder's template makes of a conversation, ready for the assistant's answer.
 
-    Raises TokenizerError when there is no template or it refuses the messages.
+    `variables` are those of `mindcold.chat.render`, such as `tools` and `documents`. Raises TokenizerError when there
+    is no template or it refuses the messages.
     """
-    from jinja2 import TemplateError  # a tenth of a second, and most runs have no template
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from mindcold import chat  # jinja2 takes a tenth of a second, and most runs have no template
 
-    where, source = find_template(folder, settings)
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    try:
-        return environment.from_string(source).render(
-            messages=list(messages),
-            add_generation_prompt=True,
-            bos_token=_special_token(settings, "bos_token"),
-            eos_token=_special_token(settings, "eos_token"),
-            raise_exception=_raise_exception,
-            strftime_now=lambda form: datetime.now().strftime(form),
-        )
-    except (TemplateError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise TokenizerError(f"{where}: the chat template failed: {one_line(error)}") from None
-
-
-def _special_token(settings: dict[str, Any], name: str) -> str:
-    value = settings.get(name)
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else ""
-
-
-def _raise_exception(message: str) -> None:
-    raise RequestError(one_line(message))
+    where, template = find_template(folder, settings)
+    return chat.render(template, messages, special_tokens=chat.special_tokens(settings), where=str(where), **variables)

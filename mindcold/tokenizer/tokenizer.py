@@ -53,16 +53,17 @@ class Tokenizer:
         """A decoder of ids as they come."""
         return Pieces(self._decode_few)
 
-    def chat(self, messages: Sequence[Message]) -> list[int]:
+    def chat(self, messages: Sequence[Message], **variables: Any) -> list[int]:
         """Token ids of a conversation through the folder's chat template, ready for the assistant's answer.
 
-        Raises TokenizerError when there is no template or it refuses the messages.
+        `variables` are those of `mindcold.chat.render`, such as `tools` and `documents`. Raises TokenizerError when
+        there is no template or it refuses the messages.
         """
-        return self.encode(self.render_chat(messages), add_special_tokens=False)
+        return self.encode(self.render_chat(messages, **variables), add_special_tokens=False)
 
-    def render_chat(self, messages: Sequence[Message]) -> str:
+    def render_chat(self, messages: Sequence[Message], **variables: Any) -> str:
         """The text the chat template makes of a conversation; the template runs in jinja2's sandbox."""
-        return render(self.folder, self._settings, messages)
+        return render(self.folder, self._settings, messages, **variables)
 
     def _read_settings(self, name: str) -> dict[str, Any]:
         path = self.folder / name

@@ -103,7 +103,7 @@ def _start(args: argparse.Namespace) -> tuple[Path | None, ModelConfig]:
     """The folder to start from (None for a new model) and the configuration of what is trained."""
     if args.model is None:
         return None, _writable(parse_config(read_json(args.config), str(args.config)))
-    from mindcold.llm import find_folder
+    from mindcold.model_folder import find_folder
 
     folder = find_folder(args.model)
     return folder, _writable(ModelConfig.from_folder(folder))

@@ -19,7 +19,7 @@ from mindcold.constraints import (
     Vocabulary,
     parse_constraint,
 )
-from mindcold.llm import find_folder
+from mindcold.model_folder import find_folder
 from mindcold.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer(find_folder("tiny-base"))

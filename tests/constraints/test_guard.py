@@ -9,7 +9,7 @@ import pytest
 
 from mindcold.constraints import ConstraintError, ConstraintSet, Regex, TextReward, Vocabulary, guard
 from mindcold.errors import AdapterError, RequestError
-from mindcold.llm import find_folder
+from mindcold.model_folder import find_folder
 from mindcold.tokenizer import Tokenizer
 from tests.decoding.wishes import Liked
 

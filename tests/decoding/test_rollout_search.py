@@ -1,7 +1,5 @@
 """CDLH and CDSL: against a naive search, at their limits, and what becomes of constraints that fail."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 
@@ -97,7 +95,9 @@ def test_guesses_save_passes_and_change_nothing(llm, shadow, monkeypatch, method
         for start in (4, 2, 0):
             with monkeypatch.context() as patch:
                 patch.setattr(
-                    TrigramDrafter, "path", lambda _, ids, room, floor=0, start=start: spoilt(ids, start)[: max(0, room)]
+                    TrigramDrafter,
+                    "path",
+                    lambda _, ids, room, floor=0, start=start: spoilt(ids, start)[: max(0, room)],
                 )
                 out = llm.generate(prompt, method, **options)
             assert out.token_ids == plain.token_ids and out.stats.reward == plain.stats.reward

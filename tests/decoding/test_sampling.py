@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mindcold.decoding import sampling
+from mindcold.decoding.sampling import probabilities
 from mindcold.sampling_params import SamplingParams
 
 rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-20, 20, width=32))
@@ -20,7 +21,7 @@ def test_plain_options_give_the_softmax(scores):
 
 @given(rows, st.integers(1, 50), st.floats(0.05, 1.0), st.floats(0.0, 1.0), st.floats(0.1, 3.0))
 def test_truncation_keeps_a_distribution_that_holds_the_best_token(scores, top_k, top_p, min_p, temperature):
-    p = sampling.probabilities(scores, SamplingParams(top_k=top_k, top_p=top_p, min_p=min_p, temperature=temperature))
+    p = probabilities(scores, SamplingParams(top_k=top_k, top_p=top_p, min_p=min_p, temperature=temperature))
     assert p.sum() == pytest.approx(1.0)
     assert p[scores.argmax()] == p.max() > 0
     assert (p >= min_p * p.max() - 1e-12)[p > 0].all()
@@ -28,10 +29,10 @@ def test_truncation_keeps_a_distribution_that_holds_the_best_token(scores, top_k
 
 def test_top_k_top_p_and_min_p_by_hand():
     scores = np.log(np.array([0.5, 0.25, 0.15, 0.1], np.float32))
-    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(top_k=2)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
-    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(top_p=0.6)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
-    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(top_p=0.5)), [1, 0, 0, 0], atol=1e-7)
-    np.testing.assert_allclose(sampling.probabilities(scores, SamplingParams(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(probabilities(scores, SamplingParams(top_k=2)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(probabilities(scores, SamplingParams(top_p=0.6)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(probabilities(scores, SamplingParams(top_p=0.5)), [1, 0, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(probabilities(scores, SamplingParams(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
 
 
 def test_masked_tokens_are_never_drawn():

@@ -39,7 +39,8 @@ def parse() -> argparse.Namespace:
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Milliseconds of every task in every round."""
     from mindcold.bench import tasks
-    from mindcold.llm import find_folder, load
+    from mindcold.llm import load
+    from mindcold.model_folder import find_folder
 
     model, adapter = open_model(args, folder)
     if adapter is None:

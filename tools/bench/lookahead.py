@@ -16,10 +16,10 @@ from mindcold.bench import cases, generations
 from mindcold.bench.items import WARM_UP, Item, words
 from mindcold.bench.lookahead import NEW_TOKENS, rows
 from mindcold.bench.report import show
-from mindcold.constraints import Harmless
 from mindcold.errors import MindcoldError
 from mindcold.llm import load
 from mindcold.model_zoo.corpus import replies
+from mindcold.model_zoo.harmless import Harmless
 
 GRID = [(length, candidates) for length in (0, 4, 8, 12) for candidates in (2, 4, 8)]
 
