@@ -9,8 +9,10 @@ import numpy as np
 from mindspore import dataset, nn, ops
 from tqdm import tqdm
 
+from mindcold.engine.runtime import LOCK
 from mindcold.errors import TrainingError, one_line
 from mindcold.files import atomic
+from mindcold.ops import interrupts
 from mindcold.training.data import TrainingSet
 from mindcold.training.model import TrainingLM
 from mindcold.training.schedule import warmup_cosine
@@ -91,7 +93,8 @@ class Trainer:
             for tokens, labels in iterator:
                 if len(self.losses) >= end:
                     break
-                loss = float(self.step(tokens, labels).asnumpy())
+                with LOCK, interrupts.held():
+                    loss = float(self.step(tokens, labels).asnumpy())
                 if not np.isfinite(loss):
                     raise TrainingError(
                         f"step {len(self.losses) + 1}: the loss is {loss}; lower learning_rate and resume"

@@ -11,7 +11,7 @@ from mindcold.constraints import ConstraintError, ConstraintSet, Regex, TextRewa
 from mindcold.errors import AdapterError, RequestError
 from mindcold.model_folder import find_folder
 from mindcold.tokenizer import Tokenizer
-from tests.decoding.wishes import Liked
+from tests.decoding.fake_constraints import Liked
 
 TOKENIZER = Tokenizer(find_folder("tiny-base"))
 VOCABULARY = Vocabulary(TOKENIZER, 2048, (2,))

@@ -92,3 +92,72 @@ def test_a_pattern_is_kept_by_the_shipped_model():
             prompt, method, constraint=Regex("[0-9]{2} [+*-] [0-9] = [0-9]{2}\\."), max_new_tokens=24
         )
         assert out.text.strip().startswith("12 ") and out.text.endswith(".") and out.finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"do_sample": True, "seed": 3}, {"draft": "trigram"}, {"draft_tokens": 5, "draft": "trigram"}]
+)
+def test_minimum_length_acts_before_the_cut(llm, options):
+    """CoLD whose expert is sure of the end: without it, the cut is taken among what is left."""
+    first = llm.generate(PROMPTS[0], "cold", alpha=1.0, max_new_tokens=1).token_ids[0]
+    settings = {"alpha": 1.0, "eos_token_id": [first], "min_new_tokens": 6, "max_new_tokens": 12}
+    out = llm.generate(PROMPTS[0], "cold", **settings, **options)
+    assert first not in out.token_ids[:6] and len(out.token_ids) > 6
+    logits = llm.logits(PROMPTS[0])[-1]
+    logits[first] = -np.inf
+    assert out.token_ids[0] == logits.argmax()  # alpha = 1 keeps the best alone
+
+
+@pytest.mark.parametrize("score", ["plain", "contrastive"])
+@pytest.mark.parametrize("method", ["beam", "cdlh", "cdsl"])
+def test_minimum_length_in_searches(llm, method, score):
+    first = llm.generate(PROMPTS[0], max_new_tokens=1).token_ids[0]
+    options = {"score": score, "eos_token_id": [first], "min_new_tokens": 6, "max_new_tokens": 9}
+    out = llm.generate(PROMPTS[0], method, **options)
+    assert first not in out.token_ids[:6] and len(out.token_ids) > 6
+
+
+@pytest.mark.parametrize("options", [*MASKED, {"method": "cdlh"}, {"method": "cdsl"}])
+def test_words_that_never_come(llm, options):
+    plain = llm.generate(PROMPTS[0], "greedy", max_new_tokens=8, eos_token_id=[]).token_ids
+    kept = {"max_new_tokens": 8, "eos_token_id": []}
+    out = llm.generate(PROMPTS[0], suppress_tokens=plain[:2], **kept, **options)
+    assert not {*plain[:2]} & {*out.token_ids} and len(out.token_ids) == 8
+    out = llm.generate(PROMPTS[0], bad_words_ids=[plain[2:4], [*PROMPTS[0], plain[0]]], **kept, **options)
+    pairs = list(zip(out.token_ids, out.token_ids[1:], strict=False))
+    assert tuple(plain[2:4]) not in pairs and out.token_ids[0] != plain[0]
+
+
+def test_greedy_without_bad_words_is_the_best_of_the_rest(llm):
+    ids, banned = list(PROMPTS[1]), [3, 17, 29, 40]
+    out = llm.generate(PROMPTS[1], suppress_tokens=banned, bad_words_ids=[[5, 6]], max_new_tokens=10, eos_token_id=[])
+    for token in out.token_ids:
+        logits = llm.logits(ids)[-1]
+        logits[banned] = -np.inf
+        if ids[-1] == 5:
+            logits[6] = -np.inf
+        assert token == logits.argmax()
+        ids.append(token)
+
+
+def test_nothing_left_is_an_error_that_says_so(llm):
+    with pytest.raises(RequestError, match="no token is allowed here"):
+        llm.generate([5], suppress_tokens=list(range(96)), max_new_tokens=2)
+    for keywords, message in (
+        ({"suppress_tokens": [96]}, "suppress_tokens: 96 is not a token id"),
+        ({"bad_words_ids": [[]]}, "bad_words_ids: lists of at least one id"),
+        ({"bad_words_ids": [3]}, "bad_words_ids: a list of token ids is expected"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            llm.generate([5], **keywords)
+
+
+def test_drafts_under_masks_lose_what_may_not_come(llm):
+    """A drafter that has learned forbidden tokens proposes none of them; the tokens are those without drafts."""
+    allowed = Mask(range(0, 96, 2))
+    plain = llm.generate(PROMPTS, constraint=allowed, max_new_tokens=20, eos_token_id=[])
+    llm.warm_drafts([[*prompt, 1, 3, *out.token_ids] for prompt, out in zip(PROMPTS, plain, strict=True)] * 3)
+    outs = llm.generate(PROMPTS, "aded", constraint=allowed, max_new_tokens=20, eos_token_id=[], draft_tokens=8)
+    llm.forget_drafts()
+    assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
+    assert all(out.stats.accepted > 5 for out in outs)

@@ -5,7 +5,7 @@ import pytest
 
 import mindcold
 from mindcold.constraints import Forbidden, TextReward
-from mindcold.drafting import TrigramDrafter
+from mindcold.drafting import TableKey, TrigramDrafter
 from mindcold.errors import RequestError
 from tests.decoding.fake_constraints import Liked, One
 from tests.folders import write_adapter, write_model
@@ -331,3 +331,94 @@ def test_what_contradicts_itself_ends_as_well_as_it_can(method):
     out = shipped.generate("The old", method, constraint=both, max_new_tokens=8, **options)
     assert out.finish_reason in ("stop", "length") and out.stats.reward == 0.5
     assert len(out.stats.unmet) == 1 and "farmer" in out.stats.unmet[0]
+
+
+def test_candidates_share_the_prompt(llm, monkeypatch):
+    """Sixteen candidates of a long prompt: its keys and values are there once, and nothing is copied."""
+    prompt, used, moved = [5 + i % 60 for i in range(200)], [], []
+    run = llm.engine.run
+
+    def watched(plan, *arguments):
+        used.append(llm.engine.used_slots)
+        moved.append(len(llm.engine._moves))
+        return run(plan, *arguments)
+
+    monkeypatch.setattr(llm.engine, "run", watched)
+    out = llm.generate(prompt, "cdlh", constraint=Liked(range(0, 64, 3)), candidates=16, lookahead=8, max_new_tokens=6)
+    assert max(used) < 200 + 6 + 10 + 16 * 10 + 1 and max(moved) <= 1
+    assert out.stats.target_passes <= 6 * 8 + 1
+
+
+@pytest.mark.parametrize("method", ["cdlh", "cdsl"])
+def test_roll_outs_of_more_rows_than_a_step_has(llm, monkeypatch, method):
+    """32 candidates under contrast with guesses of four tokens are 320 rows, two steps' worth."""
+    options = {"constraint": Liked(range(0, 64, 3)), "candidates": 32, "score": "contrastive", "max_new_tokens": 5}
+    options |= {"alpha": 1e-6, "exhaustive": True} | ({"tau_a": 2.0} if method == "cdsl" else {})
+    with monkeypatch.context() as patch:
+        patch.setattr(TrigramDrafter, "path", lambda *_: [])
+        plain = llm.generate(PROMPTS[0], method, **options)
+    rows, run = [], llm.engine.run
+    monkeypatch.setattr(TrigramDrafter, "path", lambda _, ids, room, floor=0: [7, 8, 9, 10][: max(0, room)])
+    monkeypatch.setattr(llm.engine, "run", lambda plan, *more: (rows.append(len(plan.rows)), run(plan, *more))[1])
+    out = llm.generate(PROMPTS[0], method, **options)
+    assert out.token_ids == plain.token_ids and max(rows) > 100 and sum(rows) > 320
+
+
+def test_roll_outs_are_not_credited_with_what_can_no_longer_come(llm):
+    """Seven tokens of which two are left: a roll-out of eight counts two."""
+    seen = []
+
+    class Watching(Liked):
+        def value(self):
+            seen.append(len(self.tokens))
+            return super().value()
+
+    for method in ("cdlh", "cdsl"):
+        options = {"lookahead": 8, "candidates": 4, "max_new_tokens": 7, "eos_token_id": []}
+        llm.generate(PROMPTS[0], method, constraint=Watching(range(0, 64, 3)), **options)
+        assert max(seen) == 7
+
+
+@pytest.mark.parametrize(("score", "name"), [("plain", "plain"), ("contrastive", "alpha 0.1 beta 0.5")])
+def test_searches_teach_the_tables_of_their_own_score(llm, score, name):
+    llm.forget_drafts()
+    out = llm.generate(PROMPTS[0], "cdlh", constraint=One(()), score=score, lookahead=3, max_new_tokens=20)
+    key = TableKey("default", name)
+    assert list(llm.trigrams._own) == [key]
+    drafter = TrigramDrafter(llm.trigrams, key)
+    assert drafter.path([*PROMPTS[0], *out.token_ids[:8]], 1) == out.token_ids[8:9]
+    llm.generate(PROMPTS[0], "cdsl", constraint=One(()), score=score, max_new_tokens=6)
+    assert {*llm.trigrams._own} == {key, TableKey("base")}
+    llm.forget_drafts()
+
+
+def test_thresholds_between_the_limits_take_part_of_the_drafts(llm):
+    """The higher tau_a, the fewer drafts are accepted; each output is one the naive rules allow."""
+    accepted = []
+    for tau in (0.0, 0.3, 0.6, 1.0, 1.1):
+        options = {"constraint": One(()), "draft": "base", "lookahead": 4, "tau_a": tau, "max_new_tokens": 30}
+        outs = [llm.generate(prompt, "cdsl", eos_token_id=[], **options) for prompt in PROMPTS]
+        accepted.append(sum(out.stats.accepted for out in outs))
+        plain = llm.generate(PROMPTS, max_new_tokens=30, eos_token_id=[])
+        assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
+    assert accepted == sorted(accepted, reverse=True) and accepted[0] > accepted[-1] == 0
+
+
+def test_a_failing_constraint_is_raised_after_the_tokens_of_a_stream(llm):
+    first = llm.generate(PROMPTS[0], max_new_tokens=1).token_ids[0]
+    for method in ("greedy", "cdlh", "beam"):
+        seen = []
+        with pytest.raises(RequestError, match="Raising: ValueError: no more"):
+            for token in llm.stream(PROMPTS[0], method, constraint=Raising({first}), max_new_tokens=10):
+                seen.append(token.id)
+        assert method != "cdlh" or len(seen) > 0
+    assert llm.engine.used_slots == 0
+
+
+def test_a_request_that_fails_before_its_first_token_took_no_time(llm):
+    class Broken(Liked):
+        def value(self):
+            raise ValueError("at once")
+
+    (out,) = llm.generate(PROMPTS[:1], "cdlh", constraint=Broken(()), max_new_tokens=4)
+    assert out.finish_reason == "error" and out.stats.seconds == 0.0 and out.stats.seconds_to_first_token is None

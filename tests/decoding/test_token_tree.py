@@ -131,17 +131,79 @@ def test_a_rejected_draft_leaves_no_trace_in_the_cache(llm, monkeypatch):
         assert abs(token.logprob - expected) < 1e-5
 
 
-def test_sampling_with_drafts_has_the_distribution_of_plain_sampling(llm):
-    """Chi-square over the token after a prompt and the pair that follows, on many seeds."""
-    prompt, counts = [5, 9], dict[tuple, list]()
-    for draft in ("none", "trigram"):
-        size, first = (4, 10_000) if draft == "trigram" else (None, 0)
-        options = {"max_new_tokens": 2, "top_k": 6, "eos_token_id": [], "draft": draft, "draft_tokens": size}
-        outs = [llm.generate(prompt, "sample", seed=first + i, **options) for i in range(400)]
-        for out in outs:
-            counts.setdefault(tuple(out.token_ids), [0, 0])[draft != "none"] += 1
+@pytest.mark.parametrize("count", [1, 8])
+def test_drafts_get_rows_however_many_requests_there_are(llm, count, monkeypatch):
+    """Eight CoLD requests are sixteen streams, a whole bucket: the next one carries their drafts."""
+    prompt, options = [5, 9, 33], {"method": "cold", "max_new_tokens": 40, "eos_token_id": []}
+    plain = llm.generate(prompt, **options)
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain.token_ids)
+    monkeypatch.setattr(Scripted, "prompt", len(prompt))
+    monkeypatch.setattr(Scripted, "kind", "oracle")
+    for size, passes in ((7, 6), (None, 20), (39, 3)):
+        outs = llm.generate([prompt] * count, draft="trigram", draft_tokens=size, **options)
+        assert [out.token_ids for out in outs] == [plain.token_ids] * count
+        limit = passes if count == 1 or size != 39 else 5  # 240 rows for 320 nodes
+        assert all(out.stats.drafted > 0 and out.stats.target_passes <= limit for out in outs)
+        capped = size == 39 and count == 8
+        assert all((out.stats.draft_cap is not None) == capped for out in outs)
+
+
+def test_trees_of_sixty_four_nodes_are_verified_whole(llm, monkeypatch):
+    prompt, options = [5, 9, 33], {"method": "cold", "max_new_tokens": 90, "eos_token_id": []}
+    plain = llm.generate(prompt, **options)
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain.token_ids)
+    monkeypatch.setattr(Scripted, "prompt", len(prompt))
+    monkeypatch.setattr(Scripted, "kind", "oracle")
+    out = llm.generate(prompt, draft="trigram", draft_tokens=64, **options)
+    assert out.token_ids == plain.token_ids and len(out.stats.accept_lengths) == 65
+    assert out.stats.target_passes == 2 and out.stats.draft_cap is None
+
+
+@pytest.mark.parametrize("options", [METHODS["greedy"], METHODS["cold"], {"method": "beam"}, {"method": "cdsl"}])
+def test_stop_strings_with_drafts_and_searches(options):
+    """The text ends right after the stop string, also in the middle of an accepted draft."""
+    shipped = mindcold.load("tiny-base", "tiny-steps")
+    prompt = "Question: Tom has 12 apples. Tom buys 9 more apples. How many apples does Tom have now? Answer:"
+    whole = shipped.generate(prompt, max_new_tokens=40, **options).text
+    stop = whole[4:9]
+    if options["method"] in ("greedy", "cold"):
+        shipped.generate(prompt, draft="trigram", draft_tokens=7, max_new_tokens=40, **options)
+        options = options | {"draft": "trigram", "draft_tokens": 7}
+    out = shipped.generate(prompt, max_new_tokens=40, stop_strings=["never seen", stop], **options)
+    assert out.finish_reason == "stop" and out.text == whole[: whole.index(stop) + len(stop)]
+    pieces = [token.text for token in shipped.stream(prompt, max_new_tokens=40, stop_strings=stop, **options)]
+    assert "".join(pieces) == out.text
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_drafts_on_the_built_in_bodies(name, tmp_path):
+    llm = mindcold.load(write_model(tmp_path / "m", seed=1), write_adapter(tmp_path / "a", seed=1), backend="builtin")
+    options = METHODS[name] | {"max_new_tokens": 24}
+    plain = llm.generate([1, 2] * 9, **options)
+    llm.warm_drafts([[*[1, 2] * 9, *plain.token_ids]] * 3)
+    out = llm.generate([1, 2] * 9, draft="trigram", draft_tokens=6, **options)
+    assert out.token_ids == plain.token_ids and out.stats.accepted > 0
+
+
+def test_sampled_trees_have_the_distribution_of_plain_sampling(llm, monkeypatch):
+    """Chi-square over three tokens from few, with random trees of nine nodes that are often right, on many seeds."""
+    prompt, counts, accepted = [5, 9], dict[tuple, list](), 0
+    options = {"max_new_tokens": 3, "top_k": 3, "temperature": 1.5, "eos_token_id": []}
+    best = np.argsort(-llm.logits(prompt)[-1])[:3].tolist()
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "prompt", len(prompt))
+    monkeypatch.setattr(Scripted, "kind", "tree")
+    for i in range(400):
+        Scripted.truth = [best[i % 3], *best]
+        for j, draft in enumerate(("none", "trigram")):
+            size = {"draft_tokens": 9} if draft == "trigram" else {}
+            out = llm.generate(prompt, "sample", seed=i + 10_000 * j, draft=draft, **size, **options)
+            counts.setdefault(tuple(out.token_ids), [0, 0])[j] += 1
+            accepted += out.stats.accepted
     table = np.array([pair for pair in counts.values() if sum(pair) >= 10], np.float64)
     expected = table.sum(1, keepdims=True) / 2
-    statistic = ((table - expected) ** 2 / expected).sum()
-    freedom = len(table) - 1
+    statistic, freedom = ((table - expected) ** 2 / expected).sum(), len(table) - 1
     assert statistic < freedom + 4 * np.sqrt(2 * freedom) + 4
+    assert accepted > 40 and len(table) > 8

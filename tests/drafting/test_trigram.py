@@ -138,3 +138,24 @@ def test_tables_of_another_vocabulary_or_adapter_are_refused(tmp_path):
         TrigramTables(99).load(path, ["one"])
     with pytest.raises(RequestError, match="'one' is an adapter that is not loaded; loaded are base, two"):
         TrigramTables(VOCAB).load(path, ["base", "two"])
+
+
+def test_budgets_go_with_their_tables():
+    tables = TrigramTables(VOCAB, buckets=4, limit=3)
+    for i in range(20):
+        tables.own(TableKey(str(i)))
+        tables.budget(TableKey(str(i)), False)
+        tables.budget(TableKey(str(i)), True)
+    assert len(tables._budgets) == 3
+    assert tables.budget(TableKey("19"), True) is tables.budget(TableKey("19"), True)
+
+
+@pytest.mark.parametrize("name", ["team/one", "a/b/c", "with space", '"quoted"', "ä"])
+def test_adapters_of_any_name_come_back(tmp_path, name):
+    key = TableKey(name, "alpha 0.1 beta 0.5")
+    tables = learned(key)
+    tables.own(TableKey("draft model folder/x"))
+    tables.save(tmp_path / "t.safetensors")
+    again = TrigramTables(VOCAB)
+    again.load(tmp_path / "t.safetensors", ["base", name])
+    assert TrigramDrafter(again, key).propose([1, 2], 2).tokens == [3, 4]

@@ -7,7 +7,7 @@ import pytest
 
 from mindcold.constraints import Keywords
 from mindcold.tasks import TASKS, Item
-from mindcold.tasks.evaluate import evaluate, stat
+from mindcold.tasks.evaluate import evaluate
 from mindcold.tasks.methods import parse_methods
 from mindcold.tasks.report import group_rows, picture, plain, rows, table
 
@@ -106,8 +106,3 @@ def test_a_task_without_score(tmp_path):
     assert "tokens per pass" in table(rows(result), [])
     picture(rows(result), [], "title", tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5000
-
-
-def test_stat_reads_both_kinds():
-    assert stat(SimpleNamespace(stats={"a": 1}), "a") == stat(SimpleNamespace(stats=SimpleNamespace(a=1)), "a") == 1
-    assert stat(SimpleNamespace(stats={}), "a") is None

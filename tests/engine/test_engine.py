@@ -1,0 +1,179 @@
+"""Sequences on one engine: shared prefixes, moves, growth; bits do not depend on where keys and values lie."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mindspore import nn, ops
+
+import mindcold
+from mindcold.engine import Engine, StepPlan
+from mindcold.engine.step_plan import MAX_ROWS
+from tests.folders import write_adapter, write_model
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("engine")
+    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+
+
+@pytest.fixture(scope="module")
+def engine(llm):
+    llm.engine.reserve(3000)
+    return llm.engine
+
+
+def feed(engine, sequence, tokens):
+    """Logits after each token, which become part of the sequence."""
+    plan = StepPlan()
+    plan.extend(sequence, tokens)
+    out = engine.logits(plan)
+    sequence.commit(len(tokens))
+    return out
+
+
+def test_a_branch_shares_its_prefix(llm, engine):
+    """Branches of branches too; the bits are those of one sequence."""
+    whole = llm.logits([5, 9, 33, 7, 8, 41, 2, 3])
+    main, branch, twig = (engine.open([0], size) for size in (8, 4, 2))
+    np.testing.assert_array_equal(feed(engine, main, [5, 9, 33]), whole[:3])
+    branch.share(main)
+    np.testing.assert_array_equal(feed(engine, branch, [7, 8]), whole[3:5])
+    twig.share(branch)
+    np.testing.assert_array_equal(feed(engine, twig, [41]), whole[5:6])
+    np.testing.assert_array_equal(feed(engine, main, [7]), whole[3:4])  # the leader goes on by itself
+    np.testing.assert_array_equal(feed(engine, twig, [2]), whole[6:7])
+    for sequence in (main, branch, twig):
+        sequence.close()
+    assert engine.used_slots == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 95), min_size=1, max_size=24), st.data())
+def test_an_accepted_path_is_what_plain_feeding_writes(llm, engine, tokens, data):
+    """A chain with wrong siblings between its nodes; what is accepted moves together."""
+    expected = llm.logits([5, *tokens, 7])[-1]
+    sequence, plan = engine.open([0], 200), StepPlan()
+    draft, parents, path = [], [], []
+    for token in tokens:
+        for _ in range(data.draw(st.integers(0, 2))):
+            draft.append((token + 1) % 96)
+            parents.append(path[-1] if path else -1)
+        parents.append(path[-1] if path else -1)
+        path.append(len(draft))
+        draft.append(token)
+    plan.extend(sequence, [5], draft, parents)
+    engine.logits(plan)
+    sequence.commit(1)
+    sequence.accept(path)
+    np.testing.assert_array_equal(feed(engine, sequence, [7])[0], expected)
+    sequence.close()
+    assert not engine._moves
+
+
+def test_more_moves_than_a_step_can_take(llm, engine):
+    """Several copies of a long sequence: each goes on as the original would."""
+    tokens = [(7 * i) % 96 for i in range(200)]
+    expected = llm.logits([*tokens, 5])[-1]
+    source, targets = engine.open([0], 300), [engine.open([0], 300) for _ in range(4)]
+    for i in range(0, 200, 50):
+        feed(engine, source, tokens[i : i + 50])
+    for target in targets:
+        target.copy(source, 0)
+    assert len(engine._moves) == 800 > 3 * MAX_ROWS
+    for target in targets:
+        np.testing.assert_array_equal(feed(engine, target, [5])[0], expected)
+    assert not engine._moves
+    for sequence in (source, *targets):
+        sequence.close()
+
+
+def test_a_closed_sequence_is_not_written_to(engine):
+    first, second = engine.open([0], 20), engine.open([0], 20)
+    feed(engine, first, [1, 2, 3])
+    second.copy(first, 0)
+    second.close()
+    assert not engine._moves
+    first.close()
+
+
+def test_the_pool_grows_under_open_sequences(tmp_path):
+    llm = mindcold.load(write_model(tmp_path / "model", seed=2))
+    engine, expected = llm.engine, llm.logits([5, 9, 33, 7])
+    main, branch = engine.open([-1], 10), engine.open([-1], 4)
+    feed(engine, main, [5, 9, 33])
+    branch.share(main)
+    engine.reserve(5000)
+    np.testing.assert_array_equal(feed(engine, branch, [7])[0], expected[3])
+
+
+def test_opening_is_all_or_nothing(engine):
+    used = engine.used_slots
+    assert engine.open([0, -1], 1500) is not None or True
+    for sequence in [engine.open([0, -1], 900), engine.open([0, -1], 10**6)]:
+        if sequence:
+            sequence.close()
+    assert engine.open([0, -1], 10**6) is None
+    assert engine.used_slots >= used
+
+
+class Counting(nn.Cell):
+    """A network of another kind: the token after t is t + 1."""
+
+    def __init__(self):
+        super().__init__(auto_prefix=False)
+        self.gather, self.size = ops.Gather(), 32
+
+    def construct(self, rows, take):
+        token = self.gather(rows[0], ops.maximum(take, 0), 0)
+        numbers = ops.arange(0, self.size).reshape(1, -1)
+        return ops.cast(numbers == (token.reshape(-1, 1) + 1) % self.size, ms.float32)
+
+
+class CountingFactory:
+    """What an engine has to know of it."""
+
+    vocab_size, weight_bytes = 32, 0
+
+    class cache_shape:
+        num_hidden_layers, num_key_value_heads, head_dim = 1, 1, 2
+
+    def __init__(self):
+        self.adapters = []
+
+    def build(self, caches):
+        assert len(caches) == 1 and caches[0][0].shape[1:] == (1, 2)
+        return Counting()
+
+
+def test_the_network_comes_from_a_factory():
+    engine = Engine(CountingFactory())
+    engine.reserve(100)
+    sequence, plan = engine.open([-1], 10), StepPlan()
+    plan.extend(sequence, [4, 5], draft=[6, 9, 7], parents=[-1, -1, 0])
+    for row in range(1, 5):
+        plan.score([row], token=[-1, 6, 9, 7][row - 1], parent=[-1, 0, 0, 1][row - 1])
+    out = engine.run(plan)
+    assert out.tokens[:4].tolist() == [6, 7, 10, 8] and out.accepted[:4].tolist() == [1, 3, -1, -1]
+
+
+def test_a_step_that_fails_changes_nothing(engine, monkeypatch):
+    first, second = engine.open([0], 20), engine.open([0], 20)
+    feed(engine, first, [1, 2, 3])
+    second.copy(first, 0)
+    before = list(engine._moves)
+
+    def broken(kind):
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_graph", broken)
+        plan = StepPlan()
+        plan.extend(second, [4])
+        with pytest.raises(RuntimeError):
+            engine.run(plan)
+    assert engine._moves == before != []
+    first.close()
+    second.close()

@@ -1,0 +1,57 @@
+"""Ctrl-C: a command ends with one line and 130, a program gets KeyboardInterrupt, during a call and between calls."""
+
+import signal
+import subprocess
+import sys
+import time
+
+SCRIPT = """
+import sys, time
+import mindcold
+llm = mindcold.load("tiny-base", "tiny-steps")
+expected = llm.generate([5, 6, 7], "cold", max_new_tokens=12).token_ids
+caught = 0
+print("ready", flush=True)
+while caught < 6:
+    try:
+        if caught % 2:
+            llm.generate([5, 6, 7], "cold", max_new_tokens=200, eos_token_id=[])
+        else:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        caught += 1
+        print("caught", flush=True)
+assert llm.generate([5, 6, 7], "cold", max_new_tokens=12).token_ids == expected
+assert llm.engine.used_slots == 0
+print("done", flush=True)
+"""
+
+
+def test_a_program_gets_keyboard_interrupt():
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            for i in range(6):
+                time.sleep(0.07 * (i + 1))
+                process.send_signal(signal.SIGINT)
+                assert process.stdout.readline() == "caught\n", process.stderr.read()[-500:]
+            assert process.stdout.readline() == "done\n"
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+def test_the_command_ends_with_one_line():
+    command = [sys.executable, "-m", "mindcold", "generate", "--model", "tiny-base", "--prompt", "One day"]
+    command += ["--max-new-tokens", "400", "--eos-token-id", "-1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.read(1)  # it decodes
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 130 and err.decode().strip().splitlines()[-1] == "mindcold generate: stopped"
+        finally:
+            process.kill()
