@@ -39,7 +39,7 @@ def make_rows(spec, count):
 
 
 def forest(seed, count=16):
-    """Random trees of segments with a draft tree behind some of them, in random places of the pool."""
+    """Random trees of segments with a draft tree after some of them, in random places of the pool."""
     rng = np.random.default_rng(seed)
     rows, table, held, depth, slots = [], [], [], [], []
     for number in range(int(rng.integers(1, 9))):
