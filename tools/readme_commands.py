@@ -52,13 +52,14 @@ def run(text: str, folder: Path, limit: float) -> str | None:
             ["bash", path], cwd=folder, stdin=subprocess.DEVNULL, pass_fds=[writer], start_new_session=True
         )
         os.close(writer)
-        command, began = "bash", time.monotonic()
+        command, start = "bash", time.monotonic()
+        began = start
         try:
             while True:
                 ended = process.poll() is not None  # before the last look at what it has reported
                 if select.select([reader], [], [], 0 if ended else 0.2)[0] and (data := os.read(reader, 1 << 16)):
                     for command in data.decode(errors="replace").rstrip("\0").split("\0"):
-                        print(f"$ {command}", flush=True)
+                        print(f"[{time.monotonic() - start:.0f} s] $ {command}", flush=True)
                     began = time.monotonic()
                 elif ended:
                     return f"{command}: exit code {process.returncode}" if process.returncode else None
@@ -90,6 +91,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=600, help="seconds a command may take (default 600)")
     parser.add_argument("--venv", type=Path, help="environment to use instead of making one")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what runs and removes the copy
     with tempfile.TemporaryDirectory(prefix="readme-") as folder:
         copy_checkout(Path(folder), args.venv)
         failed = run(args.readme.read_text(encoding="utf-8"), Path(folder), args.limit)

@@ -1,6 +1,8 @@
 """The runner of the README's commands: what it runs, in which order, and when it fails."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -64,3 +66,16 @@ def test_the_copy_holds_the_checkout_and_nothing_that_is_ignored(tmp_path):
     readme_commands.copy_checkout(tmp_path, None)
     assert (tmp_path / "README.md").is_file() and (tmp_path / "mindcold" / "__init__.py").is_file()
     assert not (tmp_path / ".venv").exists() and not (tmp_path / ".git").exists()
+
+
+def test_a_stopped_run_leaves_nothing(tmp_path):
+    readme, place = tmp_path / "README.md", tmp_path / "temporary"
+    readme.write_text(blocks(("bash", "sleep 321")))
+    place.mkdir()
+    command = [sys.executable, str(PATH), str(readme)]
+    environment = os.environ | {"TMPDIR": str(place)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert "sleep 321" in process.stdout.readline() and list(place.iterdir())
+        process.terminate()
+        assert process.wait(30) == 143
+    assert not list(place.iterdir())
