@@ -1,6 +1,8 @@
 """The runner of the README's commands: what it runs, in which order, and when it fails."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,7 +30,8 @@ def blocks(*parts):
 def test_all_blocks_run_in_one_shell_in_their_order(folder):
     text = blocks(
         ("bash", "NAME=first  # a comment\nprintf '%s\\n' \"$NAME\" \\\n  > out.txt"),
-        ("python", "from pathlib import Path\nPath('out.txt').open('a').write('second\\n')"),
+        ("python", "from pathlib import Path"),
+        ("python", "Path('out.txt').open('a').write('second\\n')"),
         ("bash no-ci", "echo never >> out.txt"),
         ("", "echo never >> out.txt"),
         ("bash", "bash tools/test.sh\nMINDCOLD_PEER=1 bash tools/test.sh  # more\n.ci/run\necho $NAME >> out.txt"),
@@ -61,6 +64,19 @@ def test_a_command_that_takes_too_long_is_ended(folder):
 
 
 def test_the_copy_holds_the_checkout_and_nothing_that_is_ignored(tmp_path):
-    readme_commands.copy_checkout(tmp_path, None)
+    readme_commands.copy_checkout(tmp_path)
     assert (tmp_path / "README.md").is_file() and (tmp_path / "mindcold" / "__init__.py").is_file()
     assert not (tmp_path / ".venv").exists() and not (tmp_path / ".git").exists()
+
+
+def test_a_stopped_run_leaves_nothing(tmp_path):
+    readme, place = tmp_path / "README.md", tmp_path / "temporary"
+    readme.write_text(blocks(("bash", "sleep 321")))
+    place.mkdir()
+    command = [sys.executable, str(PATH), str(readme)]
+    environment = os.environ | {"TMPDIR": str(place)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert "sleep 321" in process.stdout.readline() and list(place.iterdir())
+        process.terminate()
+        assert process.wait(30) == 143
+    assert not list(place.iterdir())
