@@ -21,7 +21,7 @@ def share(values: Sequence[bool], draws: int = 10_000) -> str:
     found = np.array(values, np.float64)
     means = np.random.default_rng(0).choice(found, (draws, len(found))).mean(axis=1)
     low, high = 100 * np.percentile(means, (2.5, 97.5))
-    return f"{found.mean():.0%} ({low:.0f}-{high:.0f})"
+    return f"{found.mean():.1%} ({low:.0f}-{high:.0f})"
 
 
 def ratio(times: Times, over: str, under: str) -> float | None:

@@ -12,14 +12,14 @@ from mindcold.errors import RequestError
 
 def interval(text):
     mean, low, high = text.replace("%", "").replace("(", "").replace(")", "").replace("-", " ").split()
-    return int(mean), int(low), int(high)
+    return float(mean), int(low), int(high)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_the_interval_holds_the_share(values):
     mean, low, high = interval(share(values, 500))
     assert 0 <= low <= mean + 1 and mean - 1 <= high <= 100
-    assert (low == high) == (len(set(values)) == 1 or low == mean == high)
+    assert (low == high == round(mean)) == (len(set(values)) == 1)
 
 
 def test_the_interval_is_that_of_the_binomial_law():
