@@ -76,20 +76,20 @@ class ForwardResult:
 
     def token(self, head: int = 0) -> int:
         """The best token that may come."""
-        return int(self._output.tokens[self._first + head])
+        return self._output.tokens[self._first + head]
 
     def logprob(self, head: int = 0) -> float:
         """Its natural log-probability; -inf where none may."""
-        return float(self._output.logprobs[self._first + head])
+        return self._output.logprobs[self._first + head]
 
     def best(self, head: int = 0) -> tuple[int, float]:
         """Both; ConstraintError where no token may come, RequestError where scores are no numbers."""
-        token, logprob = self.token(head), self.logprob(head)
+        logprob = self._output.logprobs[self._first + head]
+        if logprob > -math.inf:
+            return self._output.tokens[self._first + head], logprob
         if math.isnan(logprob):
             raise RequestError("scores: not a number; the weights of the model or the adapter are damaged")
-        if logprob == -math.inf:
-            raise ConstraintError("constraint: no token with a score is allowed here")
-        return token, logprob
+        raise ConstraintError("constraint: no token with a score is allowed here")
 
     def scores(self, head: int = 0) -> np.ndarray:
         """Scores float32 [vocab], -inf for what may not come; read only."""
@@ -99,7 +99,7 @@ class ForwardResult:
         """Node of the draft that has this token after a head, -1 for none."""
         place = self._first + head
         if token == self._output.tokens[place]:
-            return max(int(self._output.accepted[place]) - self._first - 1, -1)
+            return max(self._output.accepted[place] - self._first - 1, -1)
         return self.feed.draft.child(head - 1, token)  # not the graph's own choice
 
     def accept(self, decide: Callable[[int], tuple[int, float]]) -> Iterator[tuple[SelectedToken, int]]:

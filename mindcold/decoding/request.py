@@ -87,14 +87,17 @@ class RequestState:
     """Value of its constraints at the end."""
     unmet: list[str] = field(default_factory=list)
     """What of them is not met, in words."""
+    sampled: bool = field(init=False)
+    """Whether tokens are drawn instead of taking the best."""
+    needs_scores: bool = field(init=False)
+    """Whether tokens are chosen here, from the scores, rather than in the graph."""
     started: float = 0.0
     first_token: float = 0.0
     ended: float = 0.0
 
-    @property
-    def sampled(self) -> bool:
-        """Whether tokens are drawn instead of taking the best."""
-        return self.method.sampled if self.params.do_sample is None else self.params.do_sample
+    def __post_init__(self) -> None:
+        self.sampled = self.method.sampled if self.params.do_sample is None else self.params.do_sample
+        self.needs_scores = self.sampled or self.params.repetition_penalty != 1.0
 
     @property
     def stream_adapters(self) -> list[int]:
@@ -120,11 +123,6 @@ class RequestState:
     def accepted(self) -> int:
         """Draft tokens that were accepted."""
         return sum(length * passes for length, passes in enumerate(self.accept_lengths))
-
-    @property
-    def needs_scores(self) -> bool:
-        """Whether the next token is chosen here, from the scores, rather than in the graph."""
-        return self.sampled or self.params.repetition_penalty != 1.0
 
     def append(self, token: int) -> None:
         """Take a decided token, and end the request if it is the last."""

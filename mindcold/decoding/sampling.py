@@ -55,9 +55,9 @@ class TokenFilter:
 
 def penalise(scores: np.ndarray, seen: Iterable[int], penalty: float) -> np.ndarray:
     """Repetition penalty (Keskar et al. 2019): scores of seen tokens divided, or multiplied when negative."""
-    ids = np.unique(np.fromiter(seen, np.int64))
-    if penalty == 1.0 or not len(ids):
+    if penalty == 1.0:
         return scores
+    ids = np.unique(np.fromiter(seen, np.int64))
     out = scores.copy()
     out[ids] = np.where(out[ids] < 0, out[ids] * np.float32(penalty), out[ids] / np.float32(penalty))
     return out

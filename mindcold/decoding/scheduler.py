@@ -145,6 +145,7 @@ class Scheduler:
             engine.costs[batch.scores].measured(batch.rows, time.perf_counter() - began)
         for item in batch.passes():
             _count_pass(item)
+        self._work[engine] = deque(item for item in work if not item.complete)
         decided: list[TokenOutput] = []
         for item, result in done:
             active = item.owner
@@ -178,7 +179,7 @@ class Scheduler:
         active.results = [None] * len(forward.feeds)
         active.missing = len(forward.feeds)
         for i, feed in enumerate(forward.feeds):
-            self._work[feed.sequence.engine].append(Work(active, forward, i))
+            self._work[feed.sequence.engine].append(Work(active, forward, i, feed))
 
     def _release(self, active: ActiveRequest) -> None:
         """Give back what a request holds."""

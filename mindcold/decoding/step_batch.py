@@ -25,19 +25,16 @@ class Work:
     forward: ForwardRequest
     index: int
     """Number of the feed in the pass."""
-
-    @property
-    def feed(self) -> Feed:
-        """The feed."""
-        return self.forward.feeds[self.index]
+    feed: Feed
+    complete: bool = False
 
 
 class StepBatch:
-    """The work of one step, taken from the front of a queue; what does not fit or is not complete stays there."""
+    """The work of one step, taken from the front of a queue; what does not fit is for later."""
 
     def __init__(self, engine: Engine, queue: deque[Work]):
         """Choose what goes together: first what needs a token next, then prompts, in chunks, in the rows left."""
-        self.engine, self._queue = engine, queue
+        self.engine = engine
         self.rows, self.scores, self.timed = 0, False, False
         self._whole: list[Work] = []
         self._parts: list[tuple[Work, int]] = []
@@ -92,7 +89,7 @@ class StepBatch:
             sequence = item.feed.sequence
             sequence.commit(len(sequence.pending))
             sequence.pending = []
-            self._queue.remove(item)
+            item.complete = True
             done.append((item, ForwardResult(item.feed, output, first)))
         return done
 

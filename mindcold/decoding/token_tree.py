@@ -39,14 +39,14 @@ class TokenTree:
     def steps(self) -> Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]:
         """Tokens as passes decide them, one or, where drafts are right, several at once."""
         state, sequence = self.state, self.sequence
+        offer = self._offer if state.drafter else None
         while True:
             masks = [self._mask()] if state.filter.active(len(state.token_ids)) else ()
             self.feed = Feed(sequence, Draft(), masks)
-            offer = self._offer if state.drafter else None
-            (result,) = yield ForwardRequest([self.feed], state.contrast, state.needs_scores, offer=offer)
-            before, path = len(state.token_ids), list[int]()
+            (self.result,) = yield ForwardRequest([self.feed], state.contrast, state.needs_scores, offer=offer)
+            before, path, result = len(state.token_ids), list[int](), self.result
             try:
-                for selected, node in result.accept(lambda head: self._choose(result, head)):  # noqa: B023 - used here
+                for selected, node in result.accept(self._choose if state.needs_scores else result.best):
                     if node >= 0:
                         path.append(node)
                     yield selected
@@ -59,11 +59,9 @@ class TokenTree:
         state = self.state
         return state.filter.mask(state.context, len(state.token_ids), state.constraints)
 
-    def _choose(self, result: ForwardResult, head: int) -> tuple[int, float]:
-        """Token and log-probability of a head: the graph's own choice, or one made from its scores."""
-        state = self.state
-        if not state.needs_scores:
-            return result.best(head)
+    def _choose(self, head: int) -> tuple[int, float]:
+        """Token and log-probability of a head, from its scores."""
+        state, result = self.state, self.result
         result.best(head)  # refused where nothing may come
         scores = sampling.penalise(result.scores(head), state.context, state.params.repetition_penalty)
         if state.sampled:

@@ -53,12 +53,12 @@ class NetworkFactory(Protocol):
 class StepOutput:
     """What a step gives for each of its heads."""
 
-    tokens: np.ndarray
-    """Best token, int32 [P]."""
-    accepted: np.ndarray
-    """The head of the draft node with that token after this one, -1 for none, int32 [P]."""
-    logprobs: np.ndarray
-    """Its natural log-probability under the score, float32 [P]; -inf where nothing may come."""
+    tokens: list[int]
+    """Best token."""
+    accepted: list[int]
+    """The head of the draft node with that token after this one, -1 for none."""
+    logprobs: list[float]
+    """Its natural log-probability under the score; -inf where nothing may come."""
     scores: ms.Tensor | None
     """Scores float32 [P, vocab], -inf for what may not come, if they were asked for."""
     seconds: float | None
@@ -75,6 +75,7 @@ class StepOutput:
 class StepKind(NamedTuple):
     """What tells the compiled steps apart."""
 
+    contrast: bool
     scores: bool
     masked: bool
 
@@ -177,7 +178,7 @@ class Engine:
         moves = self._moves[:MAX_ROWS]
         rows, heads = max(plan.bucket, row_bucket(max(1, len(moves)))), row_bucket(max(1, len(plan.heads)))
         numbers, alpha_beta = plan.head_matrix(heads)
-        kind = StepKind(scores, plan.masked)
+        kind = StepKind(plan.contrast, scores, plan.masked)
         arguments = [ms.Tensor(plan.row_matrix(rows, moves)), ms.Tensor(numbers), ms.Tensor(alpha_beta)]
         if plan.masked:
             arguments.append(ms.Tensor(plan.mask_matrix(heads, self.vocab_size)))
@@ -188,7 +189,8 @@ class Engine:
             del self._moves[: len(moves)]
             self._ran.add((kind, rows, heads))
             seconds = time.perf_counter() - started if known else None
-        return StepOutput(chosen[0], chosen[1], logprobs, out[2] if scores else None, seconds)
+        tokens, accepted = chosen.tolist()
+        return StepOutput(tokens, accepted, logprobs.tolist(), out[2] if scores else None, seconds)
 
     def logits(self, plan: StepPlan) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
@@ -216,6 +218,8 @@ class Engine:
             if self._network is None:
                 assert self._pool is not None, "reserve first"
                 self._network = self._factory.build(self._pool.caches)
-            cell = self._network if kind is None else ScoreStep(self._network, kind.scores, self._backend)
+            cell = self._network
+            if kind is not None:
+                cell = ScoreStep(self._network, kind.contrast, kind.scores, self._backend)
             self._graphs[kind] = Graph(cell)
         return self._graphs[kind]

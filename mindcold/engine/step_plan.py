@@ -39,7 +39,7 @@ class StepPlan:
         """Alpha and beta of each head."""
         self.masks: list[np.ndarray | None] = []
         """Which tokens may come at each head, bool [vocab]; None for all."""
-        self.masked = False
+        self.masked = self.contrast = False
         self._segments: dict[Segment, int] = {}
         self._table: list[tuple[int, int, int]] = []
 
@@ -92,7 +92,9 @@ class StepPlan:
         alpha = 0 leaves every token in, beta = 0 scores the expert alone. The head of a draft's node names its token
         and the head of its parent, see `mindcold.ops.tree_verify`; `mask` bool [vocab] says which tokens may come.
         """
-        self.heads.append((rows[0], rows[1] if len(rows) > 1 else -1, token, parent))
+        contrast = len(rows) > 1
+        self.heads.append((rows[0], rows[1] if contrast else -1, token, parent))
+        self.contrast |= contrast
         self.weights.append((alpha, beta))
         self.masks.append(mask)
         self.masked |= mask is not None

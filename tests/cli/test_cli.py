@@ -44,11 +44,11 @@ def test_info_shows_the_model_the_adapter_and_the_operators(capsys):
     assert run(capsys, "info")[0] == 0
 
 
-def test_drafts_are_seeded_saved_and_loaded(capsys, tmp_path):
+def test_drafts_are_warmed_up_saved_and_loaded(capsys, tmp_path):
     text, saved = tmp_path / "text.txt", tmp_path / "drafts.safetensors"
     text.write_text("7 + 5 = 12. The answer is 12.\n" * 3, encoding="utf-8")
     arguments = ["--model", "tiny-base", "--prompt", "2 + 3 =", "--draft", "trigram", "--max-new-tokens", 8, "--json"]
-    code, first, _ = run(capsys, "generate", *arguments, "--seed-drafts", text, "--save-drafts", saved)
+    code, first, _ = run(capsys, "generate", *arguments, "--warm-drafts", text, "--save-drafts", saved)
     assert code == 0 and saved.is_file()
     code, second, _ = run(capsys, "generate", *arguments, "--load-drafts", saved, "--search", "mcts")
     assert code == 0 and json.loads(first)["token_ids"] == json.loads(second)["token_ids"]

@@ -393,7 +393,7 @@ def test_searches_teach_the_tables_of_their_own_score(llm, score, name):
 
 
 def test_thresholds_between_the_limits_take_part_of_the_drafts(llm):
-    """The higher tau_a, the fewer drafts are accepted; each output is one the naive rules allow."""
+    """A draft that is refused makes the model look ahead itself, and what it found is the next draft."""
     accepted = []
     for tau in (0.0, 0.3, 0.6, 1.0, 1.1):
         options = {"constraint": One(()), "draft": "base", "lookahead": 4, "tau_a": tau, "max_new_tokens": 30}
@@ -401,7 +401,7 @@ def test_thresholds_between_the_limits_take_part_of_the_drafts(llm):
         accepted.append(sum(out.stats.accepted for out in outs))
         plain = llm.generate(PROMPTS, max_new_tokens=30, eos_token_id=[])
         assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
-    assert accepted == sorted(accepted, reverse=True) and accepted[0] > accepted[-1] == 0
+    assert accepted[0] < accepted[1] and min(accepted[1:4]) > accepted[4] == 0
 
 
 def test_a_failing_constraint_is_raised_after_the_tokens_of_a_stream(llm):
@@ -411,7 +411,7 @@ def test_a_failing_constraint_is_raised_after_the_tokens_of_a_stream(llm):
         with pytest.raises(RequestError, match="Raising: ValueError: no more"):
             for token in llm.stream(PROMPTS[0], method, constraint=Raising({first}), max_new_tokens=10):
                 seen.append(token.id)
-        assert method != "cdlh" or len(seen) > 0
+        assert method != "greedy" or len(seen) == 10  # its value is asked for at the end
     assert llm.engine.used_slots == 0
 
 

@@ -225,7 +225,7 @@ def test_scores_that_are_no_numbers_end_the_request(llm, monkeypatch):
 
     def damaged(*arguments):
         out = run(*arguments)
-        out.logprobs[:] = np.nan
+        out.logprobs[:] = [np.nan] * len(out.logprobs)
         return out
 
     monkeypatch.setattr(llm.engine, "run", damaged)

@@ -156,7 +156,7 @@ def test_the_network_comes_from_a_factory():
     for row in range(1, 5):
         plan.score([row], token=[-1, 6, 9, 7][row - 1], parent=[-1, 0, 0, 1][row - 1])
     out = engine.run(plan)
-    assert out.tokens[:4].tolist() == [6, 7, 10, 8] and out.accepted[:4].tolist() == [1, 3, -1, -1]
+    assert out.tokens[:4] == [6, 7, 10, 8] and out.accepted[:4] == [1, 3, -1, -1]
 
 
 def test_a_step_that_fails_changes_nothing(engine, monkeypatch):

@@ -26,9 +26,8 @@ class FakeLLM:
         number = int((prompt if isinstance(prompt, str) else prompt[0]["content"]).split()[0])
         right = method == "cold" or (method == "cdlh" and number % 2)
         ids = list(range(4)) if right else [1]
-        stats = {"target_passes": 2 * len(ids), "draft_passes": 3} if method == "cold" else {"target_passes": len(ids)}
-        if method == "cdlh":
-            stats = SimpleNamespace(**stats)
+        contrast = method == "cold"
+        stats = SimpleNamespace(target_passes=len(ids) * (1 + contrast), draft_passes=3 * contrast)
         return SimpleNamespace(text="yes" if right else "no", token_ids=ids, stats=stats)
 
 
