@@ -153,14 +153,13 @@ class LLM:
         if streamer is not None:
             streamer.put(np.array(states[0].prompt))
         with tqdm(total=len(states), unit="prompt", disable=not progress or None) as bar:
-            ended = 0
-            for _, token, _, _ in self._run(states):
+            ended = set[int]()
+            for state, token, _, _ in self._run(states):
                 if streamer is not None:
                     streamer.put(np.array([token]))
-                if progress:
-                    finished = sum(state.finish_reason is not None for state in states)
-                    bar.update(finished - ended)
-                    ended = finished
+                if state.finish_reason and state.index not in ended:
+                    ended.add(state.index)
+                    bar.update()
         if streamer is not None:
             streamer.end()
         if single and states[0].error:

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec
@@ -74,10 +75,7 @@ class Scheduler:
             self.cancel(state)
 
     def step(self) -> list[TokenOutput]:
-        """One step of every model that has work; the tokens it decides.
-
-        Raises RequestError when a request does not fit the memory although nothing else runs.
-        """
+        """One step of every model that has work; the tokens it decides."""
         with LOCK:
             decided = self._admit()
             for engine in [engine for engine, work in self._work.items() if work]:
@@ -120,11 +118,10 @@ class Scheduler:
         return opened
 
     def _reserve(self, specs: list[SequenceSpec]) -> None:
-        """Room for a request, and at once for as many waiting ones as may run: a pool that grows costs every graph."""
-        room = self.max_batch - len(self._active)
-        wanted = [specs]
-        for state in list(self._waiting)[1:room]:
-            wanted.append(state.method.search.sequences(state))
+        """Room for a request, and at once for the largest waiting ones: a pool that grows costs every graph."""
+        waiting = [state.method.search.sequences(state) for state in islice(self._waiting, 1, None)]
+        waiting.sort(key=lambda found: sum(spec.slots for spec in found), reverse=True)
+        wanted = [specs, *waiting[: self.max_batch - len(self._active) - 1]]
         while wanted:
             try:
                 for engine, slots in _demand(spec for group in wanted for spec in group).items():

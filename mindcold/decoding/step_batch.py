@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult
-from mindcold.engine import MAX_ROWS, Engine, StepPlan
+from mindcold.engine import MAX_ROWS, Engine, Sequence, StepPlan
+from mindcold.engine.pool import Segment
 
 if TYPE_CHECKING:
     from mindcold.decoding.scheduler import ActiveRequest
@@ -39,6 +40,7 @@ class StepBatch:
         self._whole: list[Work] = []
         self._parts: list[tuple[Work, int]] = []
         self._heads = 0
+        self._segments: set[Segment] = set()
         prefill = [item for item in queue if len(item.feed.sequence.pending) > 1]
         self.decoding = not prefill
         for item in queue:
@@ -50,7 +52,7 @@ class StepBatch:
             limit = min(MAX_ROWS, max(item.owner.state.params.prefill_chunk, self.rows + streams))
             if not self._take(item, limit):
                 count = min(len(sequence.pending) - 1, (limit - self.rows) // streams)
-                if count > 0:
+                if count > 0 and self._add_segments(sequence):
                     self._parts.append((item, count))
                     self.rows += count * streams
 
@@ -60,10 +62,20 @@ class StepBatch:
         rows = (len(feed.sequence.pending) + len(feed.draft.tokens)) * len(feed.sequence.streams)
         if self.rows + rows > limit or self._heads + feed.heads > (MAX_SCORED if scores else MAX_ROWS):
             return False
+        if not self._add_segments(feed.sequence):
+            return False
         self._whole.append(item)
         self.rows += rows
         self._heads += feed.heads
         self.scores = scores
+        return True
+
+    def _add_segments(self, sequence: Sequence) -> bool:
+        """Count the segments of a sequence and of those it shares, if the table of the step has room for them."""
+        needed = {segment for stream in sequence.streams for segment in stream.chain()} - self._segments
+        if len(self._segments) + len(needed) > MAX_ROWS:
+            return False
+        self._segments |= needed
         return True
 
     def run(self) -> list[tuple[Work, ForwardResult]]:
@@ -102,14 +114,15 @@ class StepBatch:
         """Let those that draft fill the rows that are left."""
         drafting = [item for item in self._whole if item.forward.offer]
         streams = sum(len(item.feed.sequence.streams) for item in drafting)
-        known = self.rows
-        for item in drafting:
+        known, heads = self.rows, MAX_SCORED if self.scores else MAX_ROWS
+        for i, item in enumerate(drafting):
             wanted, own = item.owner.state.params.draft_tokens, len(item.feed.sequence.streams)
-            limit = MAX_ROWS if wanted else max(DRAFT_ROWS, known)
-            room = max(0, limit - self.rows) // streams
+            rows = MAX_ROWS if wanted else max(DRAFT_ROWS, known)
+            room = min((rows - self.rows) // streams, (heads - self._heads) // (len(drafting) - i))
             assert item.forward.offer
-            item.forward.offer(known, len(drafting), room)
+            item.forward.offer(known, len(drafting), max(0, room))
             self.rows += len(item.feed.draft.tokens) * own
+            self._heads += len(item.feed.draft.tokens)
             streams -= own
 
 

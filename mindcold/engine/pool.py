@@ -37,10 +37,9 @@ class Segment:
     """Position of the token in the first slot."""
     parent: "Segment | None" = None
 
-    @property
-    def depth(self) -> int:
-        """Segments of the chain that ends here."""
-        return 1 if self.parent is None else 1 + self.parent.depth
+    def chain(self) -> "list[Segment]":
+        """This segment and those that hold the positions before it."""
+        return [self] if self.parent is None else [self, *self.parent.chain()]
 
     def slot(self, position: int) -> int:
         """Slot of a position that is not before `first`."""

@@ -54,7 +54,7 @@ class Sequence:
         """
         for mine, theirs in zip(self.streams, leader.streams, strict=True):
             mine.parent, mine.first = theirs, leader.length
-            assert mine.adapter == theirs.adapter and mine.depth <= MAX_DEPTH
+            assert mine.adapter == theirs.adapter and len(mine.chain()) <= MAX_DEPTH
         self.length, self.pending = leader.length, []
 
     def copy(self, leader: "Sequence", start: int) -> None:

@@ -231,3 +231,35 @@ def test_scores_that_are_no_numbers_end_the_request(llm, monkeypatch):
     monkeypatch.setattr(llm.engine, "run", damaged)
     with pytest.raises(RequestError, match="scores: not a number"):
         llm.generate([5, 9], max_new_tokens=3)
+
+
+def test_more_segments_than_a_step_can_name(llm):
+    """Eight searches of 32 candidates under contrast: 256 rows of as many segments, and those they share."""
+    requests = [
+        Request(
+            [5 + i, 9],
+            "cdlh",
+            constraint=Liked(range(0, 64, 3)),
+            score="contrastive",
+            alpha=1e-6,
+            candidates=32,
+            lookahead=1,
+            exhaustive=True,
+            draft="none",
+            max_new_tokens=3,
+        )
+        for i in range(8)
+    ]
+    alone = [llm.generate(request).token_ids for request in requests]
+    assert [out.token_ids for out in llm.generate(requests)] == alone
+
+
+def test_sampled_drafts_keep_to_the_scores_a_step_hands_over(llm, monkeypatch):
+    """Seventy nodes are asked for, a step hands over the scores of sixty-four heads."""
+    heads, run = [], llm.engine.run
+    monkeypatch.setattr(llm.engine, "run", lambda plan, scores: (heads.append(len(plan.heads)), run(plan, scores))[1])
+    llm.warm_drafts([[5, 9, *range(10, 90)]] * 3)
+    options = {"draft": "trigram", "draft_tokens": 64, "search": "best_first", "max_new_tokens": 70, "eos_token_id": []}
+    outs = llm.generate([[5, 9], [5, 9]], "sample", temperature=3.0, **options)
+    llm.forget_drafts()
+    assert 2 < max(heads) <= 64 and all(out.stats.draft_cap for out in outs)
