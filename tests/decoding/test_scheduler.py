@@ -175,11 +175,11 @@ def test_an_interrupted_step_leaves_open_streams_as_they_were(llm, monkeypatch):
     """Copies of keys and values that wait for the next step survive a step that does not happen."""
     options = {"constraint": Liked(range(0, 64, 3)), "lookahead": 3, "candidates": 4, "reward_weight": 3.0}
     options |= {"max_new_tokens": 12}
-    expected, moved = llm.generate([5, 9, 33], "cdlh", **options).token_ids, 0
+    expected, moved = list(llm.stream([5, 9, 33], "cdlh", **options)), 0
     graph = llm.engine._graph
     stream, found = llm.stream([5, 9, 33], "cdlh", **options), []
     for token in stream:
-        found.append(token.id)
+        found.append(token)
         moved += bool(llm.engine._moves)
         with monkeypatch.context() as patch:
 
@@ -243,7 +243,7 @@ def test_more_segments_than_a_step_can_name(llm):
             score="contrastive",
             alpha=1e-6,
             candidates=32,
-            lookahead=1,
+            lookahead=2,
             exhaustive=True,
             draft="none",
             max_new_tokens=3,
