@@ -152,12 +152,20 @@ def test_nothing_left_is_an_error_that_says_so(llm):
             llm.generate([5], **keywords)
 
 
-def test_drafts_under_masks_lose_what_may_not_come(llm):
+def test_drafts_under_masks_lose_what_may_not_come(llm, monkeypatch):
     """A drafter that has learned forbidden tokens proposes none of them; the tokens are those without drafts."""
-    allowed = Mask(range(0, 96, 2))
+    allowed, drafted, run = Mask(range(0, 96, 2)), [], llm.engine.run
+
+    def watched(plan, *arguments):
+        drafted.extend(token for _, _, token, _ in plan.heads if token >= 0)
+        return run(plan, *arguments)
+
+    monkeypatch.setattr(llm.engine, "run", watched)
     plain = llm.generate(PROMPTS, constraint=allowed, max_new_tokens=20, eos_token_id=[])
-    llm.warm_drafts([[*prompt, 1, 3, *out.token_ids] for prompt, out in zip(PROMPTS, plain, strict=True)] * 3)
+    texts = [out.token_ids for out in plain] * 3
+    llm.warm_drafts([*texts, *([token, odd] for text in texts for token in text for odd in (1, 3))])
     outs = llm.generate(PROMPTS, "aded", constraint=allowed, max_new_tokens=20, eos_token_id=[], draft_tokens=8)
     llm.forget_drafts()
     assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
     assert all(out.stats.accepted > 5 for out in outs)
+    assert drafted and not any(token % 2 for token in drafted)
