@@ -1,4 +1,8 @@
-"""The cells a decoder block is made of; every tensor is float32 and its first axis is the rows of the step."""
+"""The cells a decoder block is made of; every tensor is float32 and its first axis is the rows of the step.
+
+`auto_prefix=False` everywhere: MindSpore would otherwise put the name of every cell they are assigned to in front of the
+names of Parameters, and the KV caches are shared.
+"""
 
 from mindspore import nn
 
@@ -28,7 +32,11 @@ class LoraLinear(nn.Cell):
 
 
 class Attention(nn.Cell):
-    """x + self-attention of the normed rows over their sequences, new keys and values appended in place."""
+    """x + self-attention of the normed rows over their sequences, new keys and values appended in place.
+
+    construct(x [R, hidden], adapter int32 [R], cos and sin [R, 1, head_dim / 2], rows int32 [11, R], context of the
+    attention body) -> [R, hidden]. `cache` are the layer's two Parameters [slots, kv_heads, head_dim].
+    """
 
     def __init__(
         self, layer: int, config: ModelConfig, weights: Weights, bank: AdapterBank, cache: tuple, backend: str
@@ -68,7 +76,7 @@ def attention_body(config: ModelConfig, layer: int, backend: str) -> nn.Cell:
 
 
 class MLP(nn.Cell):
-    """x + down(silu(gate(h)) * up(h)), where h is x after the norm."""
+    """x [R, hidden], adapter int32 [R] -> x + down(silu(gate(h)) * up(h)), where h is x after the norm."""
 
     def __init__(self, layer: int, weights: Weights, bank: AdapterBank, backend: str):
         super().__init__(auto_prefix=False)

@@ -100,10 +100,12 @@ class Block(nn.Cell):
         return x.reshape(self.shape[0], self.shape[1], heads, self.head_dim).transpose(0, 2, 1, 3)
 
     def rotate(self, x):
+        """Rotary embedding: [batch, heads, length, head_dim] -> the same."""
         first, second = x[:, :, :, : self.half], x[:, :, :, self.half :]
         return ops.cat((first * self.cos - second * self.sin, second * self.cos + first * self.sin), -1)
 
     def attend(self, x):
+        """Causal self-attention: [batch * length, hidden] -> the same."""
         batch, length = self.shape
         q = self.rotate(self.split(self.q_proj(x), self.heads))
         k = self.rotate(self.split(self.k_proj(x), self.kv_heads))
