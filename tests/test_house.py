@@ -15,9 +15,12 @@ def module(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+KNOWN = {module(file) for file in FILES}
+
+
 def imports(path):
     """Modules of mindcold a file imports when it is imported itself, those for type checkers left out."""
-    found, known = set(), {module(file) for file in FILES}
+    found, known = set(), KNOWN
     body = ast.parse(path.read_text(encoding="utf-8")).body
     for node in body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mindcold"):
