@@ -56,7 +56,6 @@ class Method:
     """Names `draft` may have; None also takes "base" and model folders."""
     sampled: bool = False
     """Draw from the scores unless `do_sample` says otherwise."""
-    source: str = ""
 
     def contrast(self, params: SamplingParams) -> Contrast | None:
         """The contrast it scores by under these parameters."""
@@ -110,10 +109,10 @@ for row in (
     #      name      score        search                     own draft
     Method("greedy", PLAIN, TokenTree),
     Method("sample", PLAIN, TokenTree, sampled=True),
-    Method("cold", CONTRASTIVE, TokenTree, source="arXiv 2505.14620"),
-    Method("aded", PLAIN, TokenTree, "trigram", source="arXiv 2407.12021"),
+    Method("cold", CONTRASTIVE, TokenTree),  # arXiv 2505.14620
+    Method("aded", PLAIN, TokenTree, "trigram"),  # arXiv 2407.12021
     Method("beam", EITHER, BeamSearch, drafts=("none",)),
-    Method("cdlh", EITHER, RolloutSearch, "trigram", source="arXiv 2402.06147"),
-    Method("cdsl", EITHER, SpeculativeRolloutSearch, "base", drafts=None, source="arXiv 2412.10418"),
+    Method("cdlh", EITHER, RolloutSearch, "trigram"),  # arXiv 2402.06147
+    Method("cdsl", EITHER, SpeculativeRolloutSearch, "base", drafts=None),  # arXiv 2412.10418
 ):
     register(row)

@@ -1,7 +1,7 @@
 """The cells a decoder block is made of; every tensor is float32 and its first axis is the rows of the step.
 
-`auto_prefix=False` everywhere: MindSpore would otherwise put the name of every cell they are assigned to in front of the
-names of Parameters, and the KV caches are shared.
+`auto_prefix=False` everywhere: MindSpore would otherwise put the name of every cell that Parameters are assigned to in
+front of theirs, and the KV caches are shared.
 """
 
 from mindspore import nn

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mindcold.decoding import find
 from mindcold.tasks.methods import MethodSpec
 from mindcold.tasks.task import Item, Task
-
-SEARCHING = ("cdlh", "cdsl")
-"""Methods that are given the item's constraint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def evaluate(
 
     def decode(spec: MethodSpec, item: Item) -> Record:
         options: dict[str, Any] = {"max_new_tokens": tokens}
-        if item.constraint is not None and spec.method in SEARCHING:
+        if item.constraint is not None and find(spec.method).search.constrained:
             options["constraint"] = item.constraint
         prompt = [{"role": "user", "content": item.prompt}] if chat else f"{item.prompt}\n"
         if not keep_drafts:
