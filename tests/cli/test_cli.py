@@ -117,3 +117,12 @@ def test_help_needs_no_mindspore():
     code += "print('mindspore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.endswith("False\n") and "generate" in done.stdout
+
+
+def test_what_fails_while_it_decodes_ends_in_one_line_too(capsys, folders):
+    """Without --json tokens are streamed: those that came stay, and the failure is no silence."""
+    settings = ("--model", folders[0], "--ids", "1,2,3", "--suppress-tokens", ",".join(map(str, range(96))))
+    for more in ((), ("--json",)):
+        code, out, err = run(capsys, "generate", *settings, *more)
+        assert code == 1 and out.strip() == ""
+        assert err.startswith("mindcold generate: error: constraint: no token is allowed here") and err.count("\n") == 1
