@@ -1,12 +1,11 @@
 """Requests as they are given to requests the scheduler can run: everything is checked here, before any work."""
 
-from collections.abc import Callable
-
 from mindcold.config import ModelConfig
 from mindcold.constraints import ConstraintSet, Vocabulary, parse_constraint
 from mindcold.decoding import RequestState, find
 from mindcold.decoding.rollout import RolloutSource
 from mindcold.decoding.sampling import TokenFilter
+from mindcold.draft_models import DraftModels
 from mindcold.drafting import DRAFT_MODEL, TableKey, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine
 from mindcold.errors import RequestError
@@ -29,11 +28,10 @@ class RequestBuilder:
         config: ModelConfig,
         tokenizer: Tokenizer | None,
         encoder: PromptEncoder,
-        draft_engine: Callable[[str], Engine],
+        draft_models: DraftModels,
     ):
-        """`draft_engine` gives the engine of a draft model by name; RequestError for one of another vocabulary."""
         self._engine, self._config, self._tokenizer = engine, config, tokenizer
-        self._encoder, self._draft_engine = encoder, draft_engine
+        self._encoder, self._draft_models = encoder, draft_models
 
     def build(self, index: int, request: Request, trigrams: TrigramTables, where: str = "prompt: ") -> RequestState:
         """A checked request with number `index` of its call; RequestError names what is wrong, after `where`.
@@ -99,7 +97,7 @@ class RequestBuilder:
         """What looks ahead: the base, the trigrams, or another model of the same vocabulary."""
         if draft == "trigram":
             return RolloutSource(own)
-        engine = self._engine if draft == BASE else self._draft_engine(draft)
+        engine = self._engine if draft == BASE else self._draft_models.engine(draft)
         owner = BASE if draft == BASE else f"{DRAFT_MODEL}{draft}"
         drafter = TrigramDrafter(trigrams, TableKey(owner), adaptation=params.adaptation)
         return RolloutSource(drafter, engine, BASE_ADAPTER)

@@ -12,6 +12,7 @@ from mindcold.builder import BASE, RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.decoding import RequestState, Scheduler
+from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
 from mindcold.drafting.trigram import MEMORY
 from mindcold.engine import LOCK, MAX_ROWS, Engine, StepPlan
@@ -78,10 +79,10 @@ class LLM:
         self.trigrams: TrigramTables
         """What the trigram drafter has learned, of all adapters."""
         self.forget_drafts()
-        self._draft_engines: dict[str, Engine] = {}
         self.engine = Engine(CausalLMFactory(self.config, Weights(checkpoint, dtype, backend), backend), backend)
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
-        self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, self._draft_engine)
+        drafts = DraftModels(self.config.vocab_size, dtype, backend)
+        self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, drafts)
 
     @property
     def adapters(self) -> list[str]:
@@ -249,16 +250,3 @@ class LLM:
                 self.builder.build(i, request, self.trigrams, "prompt: " if single else f"prompt {i}: ")
                 for i, request in enumerate(requests)
             ]
-
-    def _draft_engine(self, name: str) -> Engine:
-        """The engine of a draft model, loaded once; RequestError for one of another vocabulary."""
-        if name not in self._draft_engines:
-            folder = find_folder(name)
-            config = ModelConfig.from_folder(folder)
-            if config.vocab_size != self.config.vocab_size:
-                raise RequestError(
-                    f"draft: {folder}: vocab_size is {config.vocab_size}, but the model has {self.config.vocab_size}"
-                )
-            weights = Weights(Checkpoint(folder, config), self.dtype, self._backend)
-            self._draft_engines[name] = Engine(CausalLMFactory(config, weights, self._backend), self._backend)
-        return self._draft_engines[name]

@@ -1,7 +1,9 @@
 """The public object on the shipped model: text, stops, budgets, streamers, and refusals before any work."""
 
+import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -179,3 +181,17 @@ def test_importing_mindcold_imports_neither_mindformers_nor_mindspore():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
     code = "import sys, mindcold; mindcold.load; print('mindformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_model_nobody_holds_is_gone_at_once():
+    """No circle of references keeps weights and graphs until the collector comes."""
+    gc.disable()
+    try:
+        llm = mindcold.load("tiny-base", "tiny-steps")
+        llm.generate("One", "cdsl", draft="tiny-draft", max_new_tokens=3)
+        assert len(list(llm.stream("One day", "cold", max_new_tokens=3))) == 3
+        held = [weakref.ref(llm), *map(weakref.ref, llm.engine._graphs.values())]
+        del llm
+        assert len(held) > 1 and all(item() is None for item in held)
+    finally:
+        gc.enable()

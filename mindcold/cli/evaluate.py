@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, help="token budget (default the task's)")
     parser.add_argument("--keep-drafts", action="store_true", help="let drafts learn from text to text")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or int8")
-    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot or builtin")
+    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot, akg or builtin")
     parser.add_argument("--output", type=Path, help="folder for evaluate.json with every text, and evaluate.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
