@@ -11,8 +11,12 @@ from pathlib import Path
 
 from mindcold.errors import OperatorError
 
-# -ffp-contract=off keeps a * b + c two roundings, as in the NumPy contracts
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-ffp-contract=off", "-fPIC", "-shared", "-pthread")
+# -ffp-contract=off keeps a * b + c two roundings, as in the NumPy contracts; nodelete since the threads of the pool run
+# code of whichever library came first, which MindSpore closes with the last graph that uses it
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-ffp-contract=off"),
+    *("-fPIC", "-shared", "-pthread", "-Wl,-z,nodelete"),
+)
 
 
 def cache_folder() -> Path:

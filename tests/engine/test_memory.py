@@ -51,3 +51,32 @@ def test_a_used_model_gives_its_memory_back(tmp_path):
     assert done.returncode == 0, done.stderr[-500:]
     grown = json.loads(done.stdout.splitlines()[-1])
     assert grown["loads"] < 20 and grown["adapters"] < 20, grown
+
+
+MAPPED = """
+import gc, sys
+from pathlib import Path
+import mindcold
+
+llm = mindcold.load(sys.argv[1])
+llm.generate([5, 6, 7], max_new_tokens=3)
+def mapped():
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return {line.split()[-1] for line in lines if "contrastive_score-" in line}
+before = mapped()
+del llm
+gc.collect()
+print(len(before), mapped() == before)
+"""
+
+
+def test_operators_stay_when_their_last_graph_goes(tmp_path):
+    """MindSpore closes a library with its last graph, but the threads of the pool may run the code of any of them."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAPPED, str(write_model(tmp_path / "model"))],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert done.stdout.splitlines()[-1] == "1 True"
