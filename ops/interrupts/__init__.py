@@ -5,8 +5,11 @@ MindSpore installs a C handler for SIGINT at every graph run and leaves it there
 
 import ctypes
 import logging
+import math
 import signal
 import threading
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -18,6 +21,9 @@ from mindcold.ops import build
 SOURCE = Path(__file__).with_name("kernel.cc")
 _ACTION_BYTES = 256
 """More than a struct sigaction takes on any system."""
+
+WATCHED = 3.0
+"""Seconds after the first block in which the handler is looked after."""
 
 log = logging.getLogger("mindcold.ops")
 
@@ -49,11 +55,21 @@ def _guard() -> Any:
     library.initialise.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     library.initialise.restype = None
     library.initialise(*address, threading.main_thread().ident)
+    threading.Thread(target=_watch, args=(library.settle,), daemon=True).start()
     enter, leave = library.begin, library.end
     enter.restype, leave.argtypes = None, [ctypes.py_object] * 3
     # C functions as the methods themselves: no bytecode runs between them and the block, where KeyboardInterrupt
     # could leave a block open
     return type("Held", (), {"__enter__": enter, "__exit__": leave})()
+
+
+def _watch(settle: Callable[[], int]) -> None:
+    """Put the handler back when MindSpore sets its own after a block, as it does milliseconds after the first."""
+    until = math.inf
+    while time.monotonic() < until:
+        time.sleep(0.001)
+        if settle() and until == math.inf:
+            until = time.monotonic() + WATCHED
 
 
 _PYTHON = ("PyErr_CheckSignals", "PyErr_SetInterruptEx")

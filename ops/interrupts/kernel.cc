@@ -17,6 +17,7 @@ struct sigaction saved_interrupt, saved_terminate;
 struct sigaction last_foreign;  // the last SIGINT action that was not MindSpore's
 bool knows_foreign = false;
 int depth = 0, main_depth = 0;  // open blocks, and those of the main thread
+int ended = 0;                  // blocks that have ended, up to one
 pthread_t main_thread;
 int (*check_signals)() = nullptr;        // PyErr_CheckSignals
 int (*interrupt_python)(int) = nullptr;  // PyErr_SetInterruptEx
@@ -105,7 +106,7 @@ void deliver(int number, const struct sigaction& action) {
 void leave() {
   if (depth == 0) return;  // in a forked child
   if (is_main()) --main_depth;
-  if (--depth == 0) restore();
+  if (--depth == 0) restore(), ended = 1;
   if (main_depth > 0) return;  // Python's handlers run in the main thread: when its block ends
   if (interrupted) {
     interrupted = 0;
@@ -129,6 +130,14 @@ void in_forked_child() {
 extern "C" void initialise(int (*check)(), int (*interrupt)(int), pthread_t main) {
   if (check_signals == nullptr) pthread_atfork(nullptr, nullptr, in_forked_child);
   check_signals = check, interrupt_python = interrupt, main_thread = main;
+}
+
+// Puts the program's SIGINT action back where MindSpore has replaced it outside of a block; the number of blocks ended.
+extern "C" int settle() {
+  struct sigaction now;
+  sigaction(SIGINT, nullptr, &now);
+  if (depth == 0 && knows_foreign && is_mindspore(now)) sigaction(SIGINT, &last_foreign, nullptr);
+  return ended;
 }
 
 extern "C" void begin() {
