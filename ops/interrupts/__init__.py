@@ -87,17 +87,29 @@ class _Restored:
 
     def __init__(self) -> None:
         self._sigaction = ctypes.CDLL(None).sigaction
-        self._saved = ctypes.create_string_buffer(_ACTION_BYTES)
-        self._lock, self._depth = threading.Lock(), 0
+        self._python = ctypes.create_string_buffer(_ACTION_BYTES)
+        """What Python installs for every handler that is a function."""
+        self._sigaction(int(signal.SIGINT), None, self._python)
+        self._lock, self._depth, self._ended = threading.Lock(), 0, 0
+        threading.Thread(target=_watch, args=(self.settle,), daemon=True).start()
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._depth == 0:
-                self._sigaction(int(signal.SIGINT), None, self._saved)
             self._depth += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._depth -= 1
-            if self._depth == 0:
-                self._sigaction(int(signal.SIGINT), self._saved, None)
+            self._ended = 1
+        self.settle()
+
+    def settle(self) -> int:
+        """Put back what the program has chosen; whether a block has ended."""
+        with self._lock:
+            handler = signal.getsignal(signal.SIGINT)
+            if self._depth == 0 and self._ended and handler is not None:
+                action = self._python
+                if not callable(handler):  # SIG_DFL or SIG_IGN
+                    action = ctypes.create_string_buffer(int(handler).to_bytes(8, "little"), _ACTION_BYTES)
+                self._sigaction(int(signal.SIGINT), action, None)
+            return self._ended
