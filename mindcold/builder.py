@@ -11,12 +11,9 @@ from mindcold.engine import Engine
 from mindcold.errors import RequestError
 from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.prompts import PromptEncoder
-from mindcold.request import Request
+from mindcold.request import BASE, Request
 from mindcold.sampling_params import SamplingParams
 from mindcold.tokenizer import Tokenizer
-
-BASE = "base"
-"""Adapter name that means the base model alone."""
 
 
 class RequestBuilder:

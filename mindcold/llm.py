@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mindcold.adapter import Adapter
-from mindcold.builder import BASE, RequestBuilder
+from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.decoding import RequestState, Scheduler
@@ -22,7 +22,7 @@ from mindcold.model_folder import find_folder
 from mindcold.ops.lora_linear import DTYPES
 from mindcold.output import Output, TextStream, Token, output_of
 from mindcold.prompts import PromptEncoder, is_single
-from mindcold.request import Prompt, Request
+from mindcold.request import BASE, Prompt, Request
 from mindcold.tokenizer import Tokenizer
 
 

@@ -6,6 +6,9 @@ from typing import Any
 Prompt = Any
 """A text, a list of token ids, or a list of chat messages ({"role", "content"})."""
 
+BASE = "base"
+"""Adapter name that means the base model alone."""
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Request:

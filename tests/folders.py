@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+import mindcold
 from mindcold.config import parse_config
 from mindcold.model.shapes import linear_shapes, weight_shapes
 
@@ -56,3 +57,8 @@ def write_adapter(folder: Path, seed: int = 1, rank: int = 4, model: dict[str, A
     write_json(folder / "adapter_config.json", raw | changes)
     save_file(tensors, folder / "adapter_model.safetensors")
     return folder
+
+
+def load_random(folder: Path, seed: int) -> mindcold.LLM:
+    """A random model with one random adapter, loaded."""
+    return mindcold.load(write_model(folder / "model", seed=seed), write_adapter(folder / "adapter", seed=seed))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindcold.errors import RequestError
-
-BASE = "base"
+from mindcold.request import BASE
 
 
 @dataclass(frozen=True, slots=True)

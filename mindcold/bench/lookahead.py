@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.bench.cases import BASE
 from mindcold.bench.generations import Rounds, milliseconds
 from mindcold.bench.items import Item
 from mindcold.bench.report import share
 from mindcold.decoding.sampling import log_softmax
 from mindcold.llm import LLM
 from mindcold.output import Output
+from mindcold.request import BASE
 
 NEW_TOKENS = 32
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mindcold.bench.cases import BASE, METHODS, Case
+from mindcold.bench.cases import METHODS, Case
 from mindcold.engine import StepPlan
 from mindcold.llm import LLM
 from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.ops.memory import ReadBandwidth
+from mindcold.request import BASE
 
 Task = Callable[[], float]
 

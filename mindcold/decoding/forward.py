@@ -1,7 +1,7 @@
 """What a method asks the scheduler for: a pass of a model over some sequences, and what it gives."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,3 +115,7 @@ class ForwardResult:
             yield SelectedToken(token, logprob, node >= 0), node
             if node < 0:
                 return
+
+
+Steps = Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]
+"""Passes that are asked for, each answered by the results of its feeds, and tokens as they are decided."""

@@ -1,21 +1,17 @@
 """The methods: each a point on the axes of the design, in one table."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
 from mindcold import sampling_params
 from mindcold.decoding.beam_search import BeamSearch
-from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec
-from mindcold.decoding.request import Contrast, RequestState, SelectedToken
+from mindcold.decoding.forward import SequenceSpec, Steps
+from mindcold.decoding.request import Contrast, RequestState
 from mindcold.decoding.rollout_search import RolloutSearch, SpeculativeRolloutSearch
 from mindcold.decoding.token_tree import TokenTree
 from mindcold.engine import Sequence
 from mindcold.errors import RequestError
 from mindcold.sampling_params import SamplingParams
-
-Steps = Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]
-"""Passes that are asked for, each answered by the results of its feeds, and tokens as they are decided."""
 
 
 class Search(Protocol):

@@ -11,14 +11,12 @@ import numpy as np
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding import sampling
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.decoding.rollout import guess
-from mindcold.decoding.token_tree import allowed_part
+from mindcold.decoding.token_tree import allowed_part, root_masks
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
-
-Steps = Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]
 
 
 class RolloutSearch:
@@ -68,11 +66,10 @@ class RolloutSearch:
 
     def _forward(self, draft: Draft) -> Generator[ForwardRequest, list[ForwardResult], ForwardResult]:
         """The pending tokens and a draft through the target; scores come out."""
-        state, masks = self.state, list[Mask]()
-        if state.filter.active(len(state.token_ids)):
-            mask = state.filter.mask(state.context, len(state.token_ids), state.constraints)
+        state, masks = self.state, root_masks(self.state)
+        if masks:
             draft, below = allowed_part(state, draft)
-            masks = [mask, *below]
+            masks += below
         (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, scores=True)
         return result
 

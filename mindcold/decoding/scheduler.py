@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec
-from mindcold.decoding.method import Search, Steps
+from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec, Steps
+from mindcold.decoding.method import Search
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.decoding.step_batch import StepBatch, Work
 from mindcold.engine import LOCK, Engine, Sequence

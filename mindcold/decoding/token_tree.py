@@ -5,15 +5,14 @@ and base; ADED (arXiv 2407.12021) is this with trigram drafts. Drafts change no 
 """
 
 import time
-from collections.abc import Generator
 
 import numpy as np
 
 from mindcold import sampling_params
 from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
-from mindcold.decoding.request import RequestState, SelectedToken
+from mindcold.decoding.forward import Feed, ForwardRequest, Mask, SequenceSpec, Steps
+from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 
@@ -36,13 +35,12 @@ class TokenTree:
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
 
-    def steps(self) -> Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]:
+    def steps(self) -> Steps:
         """Tokens as passes decide them, one or, where drafts are right, several at once."""
         state, sequence = self.state, self.sequence
         offer = self._offer if state.drafter else None
         while True:
-            masks = [self._mask()] if state.filter.active(len(state.token_ids)) else ()
-            self.feed = Feed(sequence, Draft(), masks)
+            self.feed = Feed(sequence, Draft(), root_masks(state))
             (self.result,) = yield ForwardRequest([self.feed], state.contrast, state.needs_scores, offer=offer)
             before, path, result = len(state.token_ids), list[int](), self.result
             try:
@@ -54,10 +52,6 @@ class TokenTree:
                 self._observe(len(state.token_ids) - before, len(path))
             sequence.accept(path)
             sequence.pending = state.token_ids[-1:]
-
-    def _mask(self) -> Mask:
-        state = self.state
-        return state.filter.mask(state.context, len(state.token_ids), state.constraints)
 
     def _choose(self, head: int) -> tuple[int, float]:
         """Token and log-probability of a head, from its scores."""
@@ -89,7 +83,7 @@ class TokenTree:
         else:
             draft = state.drafter.propose(state.context, count, budget.floor(cost, rows, streams))
             draft = draft.first(budget.choose(cost, draft.probabilities, rows, streams, count))
-        if state.filter.active(len(state.token_ids)):
+        if self.feed.masks:
             draft, masks = allowed_part(state, draft)
             self.feed.masks = [*self.feed.masks, *masks]
         self.feed.draft = draft
@@ -103,6 +97,13 @@ class TokenTree:
         if draft.tokens and state.draft_budget:
             state.draft_budget.observed(draft.probabilities, accepted)
         state.teach(new)
+
+
+def root_masks(state: RequestState) -> list[Mask]:
+    """What may come next, as the masks of a feed without a draft: empty where nothing is forbidden."""
+    if not state.filter.active(len(state.token_ids)):
+        return []
+    return [state.filter.mask(state.context, len(state.token_ids), state.constraints)]
 
 
 def allowed_part(state: RequestState, draft: Draft) -> tuple[Draft, list[np.ndarray | None]]:

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 import mindcold
-from tests.folders import write_adapter, write_model
+from tests.folders import load_random
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("beam")
-    return mindcold.load(write_model(folder / "model", seed=2), write_adapter(folder / "adapter", seed=2))
+    return load_random(tmp_path_factory.mktemp("beam"), seed=2)
 
 
 def logprobs(llm, ids, contrast):

@@ -7,15 +7,14 @@ import mindcold
 from mindcold.constraints import Regex
 from mindcold.errors import RequestError
 from tests.decoding.fake_constraints import Mask, Narrowing, One
-from tests.folders import write_adapter, write_model
+from tests.folders import load_random
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ahead")
-    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+    return load_random(tmp_path_factory.mktemp("ahead"), seed=1)
 
 
 MASKED = [

@@ -8,22 +8,20 @@ from mindcold.constraints import Forbidden, TextReward
 from mindcold.drafting import TableKey, TrigramDrafter
 from mindcold.errors import RequestError
 from tests.decoding.fake_constraints import Liked, One
-from tests.folders import write_adapter, write_model
+from tests.folders import load_random, write_model
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ahead")
-    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+    return load_random(tmp_path_factory.mktemp("ahead"), seed=1)
 
 
 @pytest.fixture(scope="module")
 def shadow(tmp_path_factory):
     """The same model once more, to ask while the other decodes."""
-    folder = tmp_path_factory.mktemp("shadow")
-    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+    return load_random(tmp_path_factory.mktemp("shadow"), seed=1)
 
 
 @pytest.fixture(scope="module")

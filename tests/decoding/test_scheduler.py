@@ -5,21 +5,19 @@ import threading
 import numpy as np
 import pytest
 
-import mindcold
 from mindcold import Request
 from mindcold.decoding import METHODS, Method, Scheduler, register
 from mindcold.decoding.forward import Feed, ForwardRequest, SequenceSpec
 from mindcold.decoding.request import SelectedToken
 from mindcold.errors import RequestError
 from tests.decoding.fake_constraints import Liked, Mask
-from tests.folders import write_adapter, write_model
+from tests.folders import load_random, write_adapter
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scheduler")
-    llm = mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
-    llm.add_adapter("two", write_adapter(folder / "two", seed=5))
+    llm = load_random(tmp_path_factory.mktemp("scheduler"), seed=1)
+    llm.add_adapter("two", write_adapter(tmp_path_factory.mktemp("two"), seed=5))
     return llm
 
 

@@ -8,7 +8,7 @@ import pytest
 import mindcold
 import mindcold.builder
 from mindcold.drafting import Draft
-from tests.folders import write_adapter, write_model
+from tests.folders import load_random, write_adapter, write_model
 
 VOCAB = 64
 METHODS = {
@@ -74,9 +74,7 @@ class Scripted:
 @pytest.fixture(scope="module", params=[1, 2])
 def llm(request, tmp_path_factory):
     """A random model whose greedy output is not a short cycle."""
-    folder = tmp_path_factory.mktemp(f"drafts{request.param}")
-    model = write_model(folder / "model", seed=request.param)
-    return mindcold.load(model, write_adapter(folder / "adapter", seed=request.param))
+    return load_random(tmp_path_factory.mktemp(f"drafts{request.param}"), seed=request.param)
 
 
 @pytest.mark.parametrize("kind", ["oracle", "wrong", "half right", "past the end", "one", "tree"])

@@ -10,13 +10,12 @@ from mindspore import nn, ops
 import mindcold
 from mindcold.engine import Engine, StepPlan
 from mindcold.engine.step_plan import MAX_ROWS
-from tests.folders import write_adapter, write_model
+from tests.folders import load_random, write_model
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("engine")
-    return mindcold.load(write_model(folder / "model", seed=1), write_adapter(folder / "adapter", seed=1))
+    return load_random(tmp_path_factory.mktemp("engine"), seed=1)
 
 
 @pytest.fixture(scope="module")
