@@ -63,6 +63,17 @@ class ConstraintSet:
         judged = [_values(name, column) for name, column in zip(states[0]._names, columns, strict=True)]
         return [sum(row) / len(row) for row in zip(*judged, strict=True)]
 
+    def floor(self) -> float:
+        """A value that it cannot fall below whatever follows; what a state does not say counts as 0."""
+        if not self._states:
+            return 1.0
+        floors = [getattr(state, "floor", None) for state in self._states]
+        found = [
+            _number(name, _timed(name, floor)) if floor else 0.0
+            for name, floor in zip(self._names, floors, strict=True)
+        ]
+        return sum(found) / len(found)
+
     def unmet(self) -> list[str]:
         """What is not met, a line for each constraint whose value is below 1."""
         found = []

@@ -10,6 +10,8 @@ from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.constraints.text import TextState
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+OPEN = re.compile(r"[^\W_]+(?:['’][^\W_]*)?\ufffd*\Z")
+"""A last word that may go on: letters, an apostrophe, or bytes that are no character yet."""
 
 
 class Keywords:
@@ -39,12 +41,16 @@ class Keywords:
             spelled = tokenizer.decode(tokenizer.encode(word))
             if stems(spelled, self.language) != stems(word, self.language):
                 raise ConstraintError(f"constraint Keywords: the tokenizer cannot spell {word!r}")
-        return TextState(tokenizer, self.coverage, explain=self.missing)
+        return TextState(tokenizer, self.coverage, explain=self.missing, keep=self.kept)
 
     def coverage(self, text: str) -> float:
         """Share of the keywords whose stems follow one another in the text."""
         there = self._there(text)
         return sum(there) / len(there)
+
+    def kept(self, text: str) -> float:
+        """The coverage that no longer text can lose: without the last word, as it may go on."""
+        return self.coverage(OPEN.sub("", text))
 
     def missing(self, text: str) -> str:
         """The keywords that are not there."""

@@ -57,8 +57,8 @@ class State(Protocol):
 class Constraint(Protocol):
     """What is given as `constraint=`: makes the state of each generation.
 
-    A state may have `values(states)` too, which judges forks of it together (a list in their order), and `unmet()`,
-    which says in words what is missing.
+    A state may have more: `values(states)` judges forks of it together (a list in their order), `unmet()` says in words
+    what is missing, and `floor()` is a value it cannot fall below whatever follows, by which searches end early.
     """
 
     cumulative: bool

@@ -17,9 +17,11 @@ class TextState:
         judge: Callable[..., Any],
         tokens: Sequence[int] = (),
         explain: Callable[[str], str] | None = None,
+        keep: Callable[[str], float] | None = None,
     ):
-        """`judge` gives the value of a text, `explain` says what is missing in it."""
-        self._tokenizer, self._judge, self._tokens, self._explain = tokenizer, judge, list(tokens), explain
+        """`judge` gives the value of a text, `explain` says what is missing in it, `keep` what it cannot lose."""
+        self._tokenizer, self._judge, self._tokens = tokenizer, judge, list(tokens)
+        self._explain, self._keep = explain, keep
         self._known: float | None = None
 
     def advance(self, token: int) -> None:
@@ -32,12 +34,15 @@ class TextState:
             self._known = None
 
     def fork(self) -> "TextState":
-        return type(self)(self._tokenizer, self._judge, self._tokens, self._explain)
+        return type(self)(self._tokenizer, self._judge, self._tokens, self._explain, self._keep)
 
     def value(self) -> float:
         if self._known is None:
             self._known = self._judge(self._tokenizer.decode(self._tokens))
         return self._known
+
+    def floor(self) -> float:
+        return self._keep(self._tokenizer.decode(self._tokens)) if self._keep else 0.0
 
     def allowed(self) -> np.ndarray | None:
         return None

@@ -7,7 +7,8 @@ from mindcold import sampling_params
 from mindcold.decoding.beam_search import BeamSearch
 from mindcold.decoding.forward import SequenceSpec, Steps
 from mindcold.decoding.request import Contrast, RequestState
-from mindcold.decoding.rollout_search import RolloutSearch, SpeculativeRolloutSearch
+from mindcold.decoding.rollout_search import RolloutSearch
+from mindcold.decoding.speculative_search import SpeculativeRolloutSearch
 from mindcold.decoding.token_tree import TokenTree
 from mindcold.engine import Sequence
 from mindcold.errors import RequestError

@@ -43,7 +43,7 @@ class Rollouts(Protocol):
     """One request's source of continuations."""
 
     def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
-        """At most `length` tokens after the prefix and each start, up to and with an end-of-text."""
+        """What follows the prefix and each start, the two at most `length` tokens, up to and with an end-of-text."""
         ...
 
 
@@ -79,29 +79,30 @@ class ModelRollouts:
         if alone:
             first = result.token()
             main.pending = [first]
-            (out,) = yield from self._extend([main], [prefix], [[first]], length)
+            (out,) = yield from self._extend([main], [prefix], [[first]], [length])
             self._ids = (prefix + out)[: main.length]
             self._drafter.observe(prefix + out, len(out))
             return [out]
-        live = [i for i, start in enumerate(starts) if start[-1] not in self._eos]
+        live = [i for i, start in enumerate(starts) if start[-1] not in self._eos and len(start) < length]
         branches = [self._branches[i] for i in live]
         for branch, i in zip(branches, live, strict=True):
             branch.share(main)
             branch.pending = list(starts[i])
         texts = [prefix + list(starts[i]) for i in live]
-        found = yield from self._extend(branches, texts, [[] for _ in live], length)
+        rooms = [length - len(starts[i]) for i in live]
+        found = yield from self._extend(branches, texts, [[] for _ in live], rooms)
         futures = dict(zip(live, found, strict=True))
         return [futures.get(i, []) for i in range(len(starts))]
 
     def _extend(
-        self, sequences: list[KVSequence], texts: list[list[int]], outs: list[list[int]], length: int
+        self, sequences: list[KVSequence], texts: list[list[int]], outs: list[list[int]], rooms: list[int]
     ) -> Rolling:
-        """Go on from each sequence's pending tokens until it has put out `length` tokens or ended."""
+        """Go on from each sequence's pending tokens until it has put out what it has room for, or ended."""
         live = list(range(len(sequences)))
-        while live := [i for i in live if len(outs[i]) < length and not (outs[i] and outs[i][-1] in self._eos)]:
+        while live := [i for i in live if len(outs[i]) < rooms[i] and not (outs[i] and outs[i][-1] in self._eos)]:
             feeds = []
             for i in live:
-                draft = guess(self._drafter, [*texts[i], *outs[i]], length - len(outs[i]) - 1)
+                draft = guess(self._drafter, [*texts[i], *outs[i]], rooms[i] - len(outs[i]) - 1)
                 feeds.append(Feed(sequences[i], draft))
             for i, result in zip(live, (yield ForwardRequest(feeds, drafting=True)), strict=True):
                 said = list(result.accept(result.best))
@@ -120,7 +121,7 @@ class TrigramRollouts:
     def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
         """See Rollouts; shorter where nothing is known."""
         yield from ()
-        return [self._one([*prefix, *start], length) for start in starts]
+        return [self._one([*prefix, *start], length - len(start)) for start in starts]
 
     def _one(self, ids: list[int], length: int) -> list[int]:
-        return [] if ids[-1] in self._eos else until_end(self._drafter.path(ids, length), self._eos)
+        return [] if ids[-1] in self._eos or length < 1 else until_end(self._drafter.path(ids, length), self._eos)

@@ -1,11 +1,10 @@
-"""Decoding with lookahead: a candidate is worth what its continuation brings, in log-probability and reward.
+"""Decoding with full lookahead (CDLH): a candidate is worth its log-probability and the reward of its continuation.
 
-CDLH rolls out every candidate of every token with the target (the family of DeAL, arXiv 2402.06147). CDSL (arXiv
-2412.10418) lets a draft model look ahead, the target verify it in one pass and the reward decide; its output is not
-that of CDLH token for token.
+Every candidate of every token is rolled out by the target (the family of DeAL, arXiv 2402.06147; the baseline of CDSL).
 """
 
 from collections.abc import Generator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,13 +17,35 @@ from mindcold.decoding.token_tree import allowed_part, root_masks
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 
+MARGIN = 1e-9
+"""By how much a candidate has to be beaten before it is left out: sums are rounded."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A token that may come, and the target's own greedy continuation of it as far as it is rolled out."""
+
+    token: int
+    logprob: float
+    state: ConstraintSet
+    """The constraints after the token and the continuation."""
+    future: list[SelectedToken] = field(default_factory=list)
+    heads: list[tuple[ForwardResult, int]] = field(default_factory=list)
+    """Where the scores of each token of the continuation are."""
+
 
 class RolloutSearch:
-    """CDLH: one token after the other, every candidate rolled out by the target; the winner's first step is kept."""
+    """CDLH: one token after the other, every candidate rolled out by the target; the winner's first step is kept.
+
+    Roll-outs end, and candidates are left out, where no continuation can change the choice any more: by rewards of at
+    most 1, and by what a growing reward cannot lose. `exhaustive` rolls everything out; the tokens are the same.
+    """
 
     keywords = frozenset({"lookahead"})
     samples = False
     constrained = True
+    keeps_scores = False
+    """Whether the scores of whole roll-outs are of use, not only those after the candidate."""
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
@@ -43,19 +64,20 @@ class RolloutSearch:
 
     def steps(self) -> Steps:
         """Tokens one after the other."""
-        result: ForwardResult | None = None
+        head: tuple[ForwardResult, int] | None = None
         while True:
-            if result is None:
-                result = yield from self._forward(Draft())
-            candidates, logprobs = self._candidates(result)
-            futures, firsts = yield from self._rollouts(candidates)
-            best = self._best(candidates, logprobs, futures)
-            result = firsts[best]
-            if result is None:
-                self.main.pending = [candidates[best]]
+            if head is None:
+                head = (yield from self._forward(Draft())), 0
+            candidates = self._candidates(*head)
+            yield from self._rollouts(candidates)
+            best = self._best(candidates)
+            winner = candidates[best]
+            head = winner.heads[0] if winner.heads else None
+            if head is None:
+                self.main.pending = [winner.token]
             else:
-                self.main.copy(self.branches[best], self.main.length)
-            yield from self._decide([SelectedToken(candidates[best], logprobs[best])])
+                self._follow(best, 1)
+            yield from self._decide([SelectedToken(winner.token, winner.logprob)])
 
     def _decide(self, chosen: list[SelectedToken]) -> Generator[SelectedToken, None, None]:
         before = len(self.state.token_ids)
@@ -73,157 +95,97 @@ class RolloutSearch:
         (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, scores=True)
         return result
 
-    def _candidates(self, result: ForwardResult) -> tuple[list[int], list[float]]:
-        """The k best tokens that may come, lowest ids on ties, and their log-probabilities.
+    def _candidates(self, result: ForwardResult, head: int) -> list[Candidate]:
+        """The k best tokens that may come, lowest ids on ties.
 
         Unless the search is exhaustive, those are left out that a reward of 1 would not bring past the best token with
-        a reward of 0: they are never chosen.
+        what the reward cannot lose: they are never chosen.
         """
-        result.best()  # refused where nothing may come
-        scores = result.scores()
-        best = sampling.top(scores, self.params.candidates)
+        result.best(head)  # refused where nothing may come
+        scores, count = result.scores(head), self.params.candidates
+        best = sampling.top(scores, count)
         logprobs = sampling.log_softmax(scores)[best].tolist()
-        count = sum(logprob + self.params.reward_weight >= logprobs[0] - 1e-6 for logprob in logprobs)
-        count = len(logprobs) if self.params.exhaustive else count
-        return best.tolist()[:count], logprobs[:count]
+        if not self.params.exhaustive:
+            weight, floor = self.params.reward_weight, self._floor(self.constraints)
+            count = sum(logprob + weight >= logprobs[0] + weight * floor - 1e-6 for logprob in logprobs)
+        pairs = list(zip(best.tolist(), logprobs, strict=True))[:count]
+        found = [Candidate(token, logprob, self.constraints.fork()) for token, logprob in pairs]
+        for candidate in found:
+            candidate.state.advance(candidate.token)
+        return found
 
-    def _best(self, candidates: list[int], logprobs: list[float], futures: list[list[int]]) -> int:
+    def _floor(self, constraints: ConstraintSet) -> float:
+        """What the reward of a text cannot lose."""
+        return constraints.floor() if self.state.cumulative else 0.0
+
+    def _best(self, candidates: list[Candidate]) -> int:
         """Number of the candidate with the best log-probability + weight * reward, the first of several."""
-        states = []
-        for token, future in zip(candidates, futures, strict=True):
-            states.append(self.constraints.fork())
-            states[-1].extend([token, *future])
-        rewards, weight = ConstraintSet.values(states), self.params.reward_weight
-        return int(np.argmax([logprob + weight * reward for logprob, reward in zip(logprobs, rewards, strict=True)]))
+        if len(candidates) == 1:
+            return 0
+        rewards, weight = ConstraintSet.values([item.state for item in candidates]), self.params.reward_weight
+        return int(
+            np.argmax([item.logprob + weight * reward for item, reward in zip(candidates, rewards, strict=True)])
+        )
 
     @property
     def _lookahead(self) -> int:
         """Tokens a roll-out may have after a candidate: no more than may still come."""
         return min(self.params.lookahead, self.state.room - 1)
 
-    def _rollouts(
-        self, candidates: list[int]
-    ) -> Generator[ForwardRequest, list[ForwardResult], tuple[list[list[int]], list[ForwardResult | None]]]:
-        """The target's greedy continuation of each candidate, all in the same steps, and the result after each."""
+    def _rollouts(self, candidates: list[Candidate]) -> Generator[ForwardRequest, list[ForwardResult], None]:
+        """The target's greedy continuation of each candidate, all in the same steps, as far as the choice needs it."""
         state, length, context = self.state, self._lookahead, self.state.context
-        futures: list[list[int]] = [[] for _ in candidates]
-        firsts: list[ForwardResult | None] = [None] * len(candidates)
-        forks: list[ConstraintSet | None] = [None] * len(candidates)
-        live = [i for i, token in enumerate(candidates) if token not in state.eos]
-        for i in live:
-            self.branches[i].share(self.main)
-            self.branches[i].pending = [candidates[i]]
-            if state.filter.constrained:
-                forks[i] = fork = self.constraints.fork()
-                fork.advance(candidates[i])
-        base, first = self.main.length, True
-        while length and (live := [i for i in live if self._goes_on(futures[i], length)]):
-            feeds = [self._feed(i, [candidates[i], *futures[i]], context, forks[i], length) for i in live]
-            results = yield ForwardRequest(feeds, state.contrast, scores=first)
+        for branch, candidate in zip(self.branches, candidates, strict=False):
+            branch.share(self.main)
+            branch.pending = [candidate.token]
+        first = True
+        while length and (live := self._open(candidates, length)):
+            feeds = [self._feed(i, candidates[i], context, length) for i in live]
+            results = yield ForwardRequest(feeds, state.contrast, scores=first or self.keeps_scores)
             for i, result in zip(live, results, strict=True):
-                if first:
-                    firsts[i] = result
-                self._take(i, result, futures[i], forks[i])
+                self._take(self.branches[i], result, candidates[i])
             first = False
-        for branch in self.branches:
-            branch.trim(base + 1)  # the candidate itself stays, in case it wins
-        return futures, firsts
+        for candidate in candidates:
+            if candidate.future and state.drafter:
+                said = [item.token for item in candidate.future]
+                state.drafter.observe([*context, candidate.token, *said], len(said))
 
-    def _goes_on(self, future: list[int], length: int) -> bool:
-        return len(future) < length and not (future and future[-1] in self.state.eos)
+    def _open(self, candidates: list[Candidate], length: int) -> list[int]:
+        """Numbers of the candidates to roll out further; none once the choice is certain."""
+        eos, kept = self.state.eos, list(range(len(candidates)))
+        if not self.params.exhaustive:
+            weight = self.params.reward_weight
+            sure = max(item.logprob + weight * self._floor(item.state) for item in candidates)
+            kept = [i for i in kept if candidates[i].logprob + weight >= sure - MARGIN]
+            if len(kept) == 1:
+                return []
+        ends = [[candidates[i].token, *(item.token for item in candidates[i].future)][-1] for i in kept]
+        return [i for i, end in zip(kept, ends, strict=True) if len(candidates[i].future) < length and end not in eos]
 
-    def _feed(self, branch: int, new: list[int], context: list[int], fork: ConstraintSet | None, length: int) -> Feed:
+    def _follow(self, branch: int, count: int) -> None:
+        """Take over the keys and values of the first tokens of a branch."""
+        self.branches[branch].trim(self.main.length + count)
+        self.main.copy(self.branches[branch], self.main.length)
+
+    def _feed(self, branch: int, candidate: Candidate, context: list[int], length: int) -> Feed:
         """One branch with its pending token, and a guess where nothing is forbidden."""
-        state, ids = self.state, context + new
+        state, ids = self.state, [*context, candidate.token, *(item.token for item in candidate.future)]
         produced = len(ids) - len(state.prompt)
         if state.filter.active(produced):
-            return Feed(self.branches[branch], masks=[state.filter.mask(ids, produced, fork)])
-        draft = guess(state.drafter, ids, length - len(new)) if state.drafter else Draft()
+            return Feed(self.branches[branch], masks=[state.filter.mask(ids, produced, candidate.state)])
+        draft = guess(state.drafter, ids, length - len(candidate.future) - 1) if state.drafter else Draft()
         return Feed(self.branches[branch], draft)
 
-    def _take(self, branch: int, result: ForwardResult, future: list[int], fork: ConstraintSet | None) -> None:
+    def _take(self, branch: Sequence, result: ForwardResult, candidate: Candidate) -> None:
         """Add what the target says to a roll-out."""
-        path, last = list[int](), -1
-        for selected, node in result.accept(result.best):
-            last = selected.token
-            future.append(last)
-            if fork:
-                fork.advance(last)
+        path = list[int]()
+        for head, (selected, node) in enumerate(result.accept(result.best)):
+            candidate.future.append(selected)
+            candidate.heads.append((result, head))
+            candidate.state.advance(selected.token)
             if node >= 0:
                 path.append(node)
-            if last in self.state.eos:
-                break
-        self.branches[branch].accept(path)
-        self.branches[branch].pending = [last]
-
-
-class SpeculativeRolloutSearch(RolloutSearch):
-    """CDSL: the draft's lookahead as far as target and reward accept it, else one token with lookahead.
-
-    With j of d draft tokens equal to the target's own choices: j / d below tau_a discards the draft, and the target
-    looks ahead itself; a reward below tau_r discards it too, and the draft looks ahead for every candidate. What is
-    accepted are the j tokens and the target's own next one. The winner's lookahead is the next draft (not in the paper,
-    which leaves the thresholds and these fallbacks open).
-    """
-
-    keywords = frozenset({"lookahead", "acceptance"})
-
-    @staticmethod
-    def sequences(state: RequestState) -> list[SequenceSpec]:
-        """Those of CDLH, and those of what looks ahead."""
-        assert state.rollouts is not None
-        size, params = state.size + state.params.lookahead + 2, state.params
-        return [*RolloutSearch.sequences(state), *state.rollouts.sequences(size, params.candidates, params.lookahead)]
-
-    def __init__(self, state: RequestState, sequences: list[Sequence]):
-        super().__init__(state, sequences)
-        assert state.rollouts is not None
-        self.rollouts = state.rollouts.open(state.eos, sequences[1 + state.params.candidates :])
-        self.known: list[int] = []
-        """What has been looked up already after the last token: the next draft."""
-
-    def steps(self) -> Steps:
-        """As many tokens at once as draft, target and reward agree on."""
-        state, params = self.state, self.params
-        while True:
-            draft, self.known = self.known[: self._lookahead], []
-            if not draft and self._lookahead > 0:
-                (draft,) = yield from self.rollouts.roll(state.context, [[]], self._lookahead)
-            result = yield from self._forward(Draft.chain(draft))
-            chosen, reward = self._verify(result)
-            matched = sum(item.from_draft for item in chosen)
-            agreed = (matched / len(draft) if draft else 1.0) >= params.tau_a
-            state.drafted += len(draft)
-            if agreed and reward >= self._threshold() - 1e-9:
-                state.count_accepted(matched)
-                self.main.accept(range(min(matched, len(chosen) - 1)))
-            else:
-                state.count_accepted(0)
-                candidates, logprobs = self._candidates(result)
-                if agreed:
-                    starts = [[token] for token in candidates]
-                    futures = yield from self.rollouts.roll(state.context, starts, self._lookahead)
-                else:
-                    futures, _ = yield from self._rollouts(candidates)
-                best = self._best(candidates, logprobs, futures)
-                chosen, self.known = [SelectedToken(candidates[best], logprobs[best])], futures[best]
-            self.main.pending = [chosen[-1].token]
-            yield from self._decide(chosen)
-
-    def _verify(self, result: ForwardResult) -> tuple[list[SelectedToken], float]:
-        """What the target says along the draft and after it, and the reward of that."""
-        fork, chosen = self.constraints.fork(), list[SelectedToken]()
-        for selected, _ in result.accept(result.best):
-            chosen.append(selected)
-            fork.advance(selected.token)
             if selected.token in self.state.eos:
                 break
-        return chosen, fork.value()
-
-    def _threshold(self) -> float:
-        """Reward that a lookahead has to reach: tau_r, for a growing reward of what is still missing."""
-        tau = self.params.tau_r
-        if not self.state.cumulative:
-            return tau
-        reached = self.constraints.value()
-        return reached + tau * (1.0 - reached)
+        branch.accept(path)
+        branch.pending = [candidate.future[-1].token]

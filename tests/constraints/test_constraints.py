@@ -32,6 +32,47 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("words", [["farm", "apple"], ["it's"], ["old house", "caf|café", "ran"]])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_continuation_loses_the_floor(words, data):
+    """Of texts of letters, apostrophes and broken bytes, token by token; a last word counts only once it is closed."""
+    state = ConstraintSet.start([Keywords(words)], VOCABULARY)
+    pieces = [
+        "farm",
+        "er",
+        " apple",
+        "s",
+        " it",
+        "'",
+        "s",
+        " old",
+        " house",
+        "hold",
+        " caf",
+        "é",
+        " ",
+        ".",
+        "\u2019",
+        "ran",
+    ]
+    ids = [i for text in pieces for i in TOKENIZER.encode(text, add_special_tokens=False)]
+    floors = [0.0]
+    for token in data.draw(st.lists(st.sampled_from(ids), max_size=25)):
+        state.advance(token)
+        assert state.value() >= max(floors)
+        floors.append(state.floor())
+        assert floors[-1] <= state.value()
+
+
+def test_a_word_that_may_go_on_is_not_in_the_floor():
+    assert Keywords(["farm"]).kept("the farm") == 0.0 and Keywords(["farm"]).kept("the farm ") == 1.0
+    assert Keywords(["farm"]).coverage("the farmer") == 0.0
+    both = ConstraintSet.start([Keywords(["the"]), TextReward(lambda text: 1.0)], VOCABULARY)
+    both.extend(TOKENIZER.encode("the end.", add_special_tokens=False))
+    assert both.value() == 1.0 and both.floor() == 0.5  # nobody says what a reward function keeps
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())

@@ -37,6 +37,17 @@ class One(Liked):
         return 1.0
 
 
+class Covered(Liked):
+    """The share of some tokens that are there, which no continuation loses."""
+
+    cumulative = True
+
+    def value(self):
+        return len(self.ids.intersection(self.tokens)) / len(self.ids)
+
+    floor = value
+
+
 class Mask(Liked):
     """Allows only its tokens."""
 

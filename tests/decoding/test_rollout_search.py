@@ -7,7 +7,7 @@ import mindcold
 from mindcold.constraints import Forbidden, TextReward
 from mindcold.drafting import TableKey, TrigramDrafter
 from mindcold.errors import RequestError
-from tests.decoding.fake_constraints import Liked, One
+from tests.decoding.fake_constraints import Covered, Liked, One
 from tests.folders import load_random, write_model
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
@@ -29,7 +29,11 @@ def draft(tmp_path_factory):
     return str(write_model(tmp_path_factory.mktemp("draft") / "model", seed=1))
 
 
-def naive(llm, prompt, liked, length, candidates, weight, count, eos=2):
+def share(liked):
+    return lambda new: sum(token in liked for token in new) / len(new)
+
+
+def naive(llm, prompt, reward, length, candidates, weight, count, eos=2):
     """CDLH by logits of whole sequences, one candidate after the other."""
     ids = list(prompt)
     while len(ids) - len(prompt) < count and (len(ids) == len(prompt) or ids[-1] != eos):
@@ -42,7 +46,7 @@ def naive(llm, prompt, liked, length, candidates, weight, count, eos=2):
             while len(future) <= min(length, room) and future[-1] != eos:
                 future.append(int(llm.logits(ids + future)[-1].argmax()))
             new = ids[len(prompt) :] + future
-            total = logprobs[token] + weight * sum(t in liked for t in new) / len(new)
+            total = logprobs[token] + weight * reward(new)
             if total > best_total + 1e-9:
                 best, best_total = token, total
         ids.append(best)
@@ -55,7 +59,7 @@ def test_cdlh_is_the_naive_search(llm, length):
     for prompt in PROMPTS:
         options = {"lookahead": length, "candidates": 4, "reward_weight": 3.0, "max_new_tokens": 7}
         out = llm.generate(prompt, "cdlh", constraint=Liked(liked), **options)
-        assert out.token_ids == naive(llm, prompt, liked, length, 4, 3.0, 7)
+        assert out.token_ids == naive(llm, prompt, share(liked), length, 4, 3.0, 7)
         changed |= out.token_ids != llm.generate(prompt, max_new_tokens=7).token_ids
         assert out.stats.reward == pytest.approx(Liked(liked, out.token_ids).value())
     assert changed
@@ -129,12 +133,30 @@ def test_candidates_that_cannot_win_are_left_out(llm, monkeypatch):
         for weight in (0.05, 0.4):
             options = {"lookahead": 2, "candidates": 5, "reward_weight": weight, "max_new_tokens": 7}
             out = llm.generate(prompt, "cdlh", constraint=Liked(liked), **options)
-            assert out.token_ids == naive(llm, prompt, liked, 2, 5, weight, 7)
+            assert out.token_ids == naive(llm, prompt, share(liked), 2, 5, weight, 7)
             pruned, rows[:] = {*rows}, []
             again = llm.generate(prompt, "cdlh", constraint=Liked(liked), exhaustive=True, **options)
             assert again.token_ids == out.token_ids
             assert {1, 2, 3} & pruned and not {1, 2, 3} & {*rows} - {len(prompt)}
             rows.clear()
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0, 20.0])
+def test_roll_outs_end_once_the_choice_is_certain(llm, monkeypatch, weight):
+    """A reward that cannot be lost decides early; the naive search chooses the same."""
+    monkeypatch.setattr(TrigramDrafter, "path", lambda *_: [])
+    saved = 0
+    for prompt in PROMPTS:
+        plain = llm.generate(prompt, max_new_tokens=12, eos_token_id=[]).token_ids
+        options = {"lookahead": 4, "candidates": 5, "reward_weight": weight, "max_new_tokens": 10, "eos_token_id": []}
+        for ids in ({plain[1], plain[3]}, {plain[1], plain[3], 50, 71}):
+            out = llm.generate(prompt, "cdlh", constraint=Covered(ids), **options)
+            reward = lambda new, ids=ids: Covered(ids, new).value()  # noqa: E731
+            assert out.token_ids == naive(llm, prompt, reward, 4, 5, weight, 10, eos=-1)
+            again = llm.generate(prompt, "cdlh", constraint=Covered(ids), exhaustive=True, **options)
+            assert again.token_ids == out.token_ids
+            saved += again.stats.target_passes - out.stats.target_passes
+    assert saved > 10
 
 
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
@@ -391,15 +413,16 @@ def test_searches_teach_the_tables_of_their_own_score(llm, score, name):
 
 
 def test_thresholds_between_the_limits_take_part_of_the_drafts(llm):
-    """A draft that is refused makes the model look ahead itself, and what it found is the next draft."""
-    accepted = []
+    """A draft that is refused makes the model look ahead itself, and what it found is taken without another pass."""
+    accepted, passes = [], []
+    plain = llm.generate(PROMPTS, max_new_tokens=30, eos_token_id=[])
     for tau in (0.0, 0.3, 0.6, 1.0, 1.1):
         options = {"constraint": One(()), "draft": "base", "lookahead": 4, "tau_a": tau, "max_new_tokens": 30}
         outs = [llm.generate(prompt, "cdsl", eos_token_id=[], **options) for prompt in PROMPTS]
         accepted.append(sum(out.stats.accepted for out in outs))
-        plain = llm.generate(PROMPTS, max_new_tokens=30, eos_token_id=[])
+        passes.append(sum(out.stats.target_passes for out in outs))
         assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
-    assert accepted[0] < accepted[1] and min(accepted[1:4]) > accepted[4] == 0
+    assert accepted[0] > 0 == accepted[4] and 4 * passes[3] < passes[4]
 
 
 def test_a_failing_constraint_is_raised_after_the_tokens_of_a_stream(llm):

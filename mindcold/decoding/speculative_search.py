@@ -1,0 +1,152 @@
+"""Decoding with speculative lookahead (CDSL, arXiv 2412.10418): a draft looks ahead, the target verifies it in one pass
+and the reward decides. Its output is not that of CDLH token for token.
+"""
+
+from collections.abc import Generator
+
+from mindcold.constraints import ConstraintSet
+from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec, Steps
+from mindcold.decoding.request import RequestState, SelectedToken
+from mindcold.decoding.rollout_search import MARGIN, Candidate, RolloutSearch
+from mindcold.drafting import Draft
+from mindcold.engine import Sequence
+
+Head = tuple[ForwardResult, int]
+Following = Generator[ForwardRequest | SelectedToken, list[ForwardResult], tuple[int, SelectedToken | None]]
+
+
+class SpeculativeRolloutSearch(RolloutSearch):
+    """CDSL: the draft's lookahead as far as target and reward accept it, else one token with lookahead.
+
+    With j of d draft tokens equal to the target's own choices: j / d below tau_a discards the draft, and the target
+    looks ahead itself; a reward below tau_r discards it too, and the draft looks ahead for every candidate. What is
+    accepted are the j tokens and the target's own next one.
+
+    Not in the paper, which leaves the thresholds and these fallbacks open: where a lookahead chooses what the target
+    says anyway, the next token is decided from the same pass, as long as what is left of the draft agrees; what the
+    target said while it looked ahead itself counts as a verified draft; the winner's lookahead is the next draft.
+    """
+
+    keywords = frozenset({"lookahead", "acceptance"})
+    keeps_scores = True
+
+    @staticmethod
+    def sequences(state: RequestState) -> list[SequenceSpec]:
+        """Those of CDLH, and those of what looks ahead."""
+        assert state.rollouts is not None
+        size, params = state.size + state.params.lookahead + 2, state.params
+        return [*RolloutSearch.sequences(state), *state.rollouts.sequences(size, params.candidates, params.lookahead)]
+
+    def __init__(self, state: RequestState, sequences: list[Sequence]):
+        super().__init__(state, sequences)
+        assert state.rollouts is not None
+        self.rollouts = state.rollouts.open(state.eos, sequences[1 + state.params.candidates :])
+        self.known: list[int] = []
+        """What has been looked up already after the last token: the next draft begins with it."""
+
+    def steps(self) -> Steps:
+        """As many tokens at once as draft, target and reward agree on."""
+        state = self.state
+        while True:
+            draft = yield from self._draft()
+            result = yield from self._forward(Draft.chain(draft))
+            said = [item for item, _ in self._until_end(result)]
+            matched = sum(item.from_draft for item in said)
+            state.drafted += len(draft)
+            if self._agrees(matched, len(draft)):
+                heads = [(result, i) for i in range(len(said))]
+                count, other = yield from self._along(said, heads, matched, len(draft))
+                state.count_accepted(min(count, matched))
+                self.main.accept(range(count if other else count - 1))
+                self.main.pending = [(other or said[count - 1]).token]
+            else:
+                state.count_accepted(0)
+                yield from self._target_lookahead(self._candidates(result, 0))
+
+    def _target_lookahead(self, candidates: list[Candidate]) -> Steps:
+        """One token by the target's own lookahead, and what can be decided along it."""
+        yield from self._rollouts(candidates)
+        best = self._best(candidates)
+        winner, count, other = candidates[best], 0, None
+        future = [item._replace(from_draft=False) for item in winner.future]
+        self.known = []
+        yield from self._decide([SelectedToken(winner.token, winner.logprob)])
+        if future and self._agrees(1, 1):
+            count, other = yield from self._along(future, winner.heads, len(future), len(future))
+        elif future:
+            self.known = [item.token for item in future]
+        self._follow(best, count + 1 if other else count)
+        self.main.pending = [(other.token if other else future[count - 1].token if count else winner.token)]
+
+    def _draft(self) -> Generator[ForwardRequest, list[ForwardResult], list[int]]:
+        """What is known to come, and what looks ahead goes on from there."""
+        length, known = self._lookahead, self.known[: self._lookahead]
+        self.known = []
+        if len(known) < length:
+            (more,) = yield from self.rollouts.roll(self.state.context, [known], length)
+            known += more
+        return known
+
+    def _until_end(self, result: ForwardResult) -> Generator[tuple[SelectedToken, int], None, None]:
+        """What the target says along the draft and after it, up to an end of text."""
+        for selected, node in result.accept(result.best):
+            yield selected, node
+            if selected.token in self.state.eos:
+                return
+
+    def _agrees(self, matched: int, drafted: int) -> bool:
+        return (matched / drafted if drafted else 1.0) >= self.params.tau_a
+
+    def _along(self, said: list[SelectedToken], heads: list[Head], matched: int, drafted: int) -> Following:
+        """Decide tokens along what the target says, of which the first `matched` of `drafted` were foreseen.
+
+        Gives how many of them were taken, and the token that was preferred to the next one, if any.
+        """
+        for i, item in enumerate(said):
+            rest = said[i:]
+            if i and not self._agrees(max(0, matched - i), max(0, drafted - i)):
+                self.known = [left.token for left in rest]
+                return i, None
+            if self._worth(rest) >= self._threshold() - MARGIN:
+                self.known = []
+                yield from self._decide(rest)
+                return len(said), None
+            candidates = self._candidates(*heads[i])
+            futures = yield from self._draft_lookahead(candidates, rest)
+            best = self._best(candidates)
+            winner = candidates[best]
+            same = winner.token == item.token
+            chosen = item if same else SelectedToken(winner.token, winner.logprob)
+            self.known = futures[best]
+            yield from self._decide([chosen])
+            if not same:
+                return i, chosen
+        return len(said), None
+
+    def _draft_lookahead(
+        self, candidates: list[Candidate], rest: list[SelectedToken]
+    ) -> Generator[ForwardRequest, list[ForwardResult], list[list[int]]]:
+        """What the draft says after each candidate, and of the target's own next token what the target says."""
+        if len(candidates) == 1:
+            return [[item.token for item in rest[1:]]]
+        own, length = [item.token for item in rest[: 1 + self._lookahead]], self._lookahead
+        starts = [own if item.token == own[0] else [item.token] for item in candidates]
+        rolled = yield from self.rollouts.roll(self.state.context, starts, 1 + length)
+        futures = [[*start[1:], *more] for start, more in zip(starts, rolled, strict=True)]
+        for candidate, future in zip(candidates, futures, strict=True):
+            candidate.state.extend(future)
+        return futures
+
+    def _worth(self, tokens: list[SelectedToken]) -> float:
+        """The reward of the text with these tokens."""
+        fork: ConstraintSet = self.constraints.fork()
+        fork.extend([item.token for item in tokens])
+        return fork.value()
+
+    def _threshold(self) -> float:
+        """Reward that a lookahead has to reach: tau_r, for a growing reward of what is still missing."""
+        tau = self.params.tau_r
+        if not self.state.cumulative:
+            return tau
+        reached = self.constraints.value()
+        return reached + tau * (1.0 - reached)
