@@ -16,16 +16,31 @@ volatile sig_atomic_t interrupted = 0, terminated = 0, waking = 0;
 struct sigaction saved_interrupt, saved_terminate;
 struct sigaction last_foreign;  // the last SIGINT action that was not MindSpore's
 bool knows_foreign = false;
-int depth = 0, main_depth = 0;  // open blocks, and those of the main thread
+volatile sig_atomic_t depth = 0;  // open blocks
+int main_depth = 0;               // those of the main thread
 int ended = 0;                  // blocks that have ended, up to one
 pthread_t main_thread;
 int (*check_signals)() = nullptr;        // PyErr_CheckSignals
 int (*interrupt_python)(int) = nullptr;  // PyErr_SetInterruptEx
 
-void on_interrupt(int) { interrupted = 1; }
+// Outside of a block: MindSpore has put back what it found inside one. The signal goes to whom it is meant for.
+void forward(int number, const struct sigaction& action) {
+  sigaction(number, &action, nullptr);
+  kill(getpid(), number);
+}
+
+void on_interrupt(int) {
+  if (depth == 0) {
+    forward(SIGINT, saved_interrupt);
+  } else {
+    interrupted = 1;
+  }
+}
 
 void on_terminate(int, siginfo_t* info, void*) {
-  if (info->si_pid != getpid()) {
+  if (depth == 0) {
+    forward(SIGTERM, saved_terminate);
+  } else if (info->si_pid != getpid()) {
     terminated = 1;
   } else if (waking) {
     waking = 0;
@@ -46,15 +61,21 @@ bool is_mindspore(const struct sigaction& action) {
   return std::strstr(name, "mindspore") != nullptr || std::strncmp(name, "_c_expression", 13) == 0;
 }
 
+// Whether an action is ours; outside of a block it has been left there.
+bool is_own(const struct sigaction& action) { return action.sa_handler == on_interrupt; }
+
 void install() {
   struct sigaction action = {};
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
   action.sa_handler = on_interrupt;
-  sigaction(SIGINT, &action, &saved_interrupt);
+  struct sigaction before;
+  sigaction(SIGINT, &action, &before);
+  if (!is_own(before)) saved_interrupt = before;
   action.sa_flags = SA_SIGINFO;
   action.sa_sigaction = on_terminate;
-  sigaction(SIGTERM, &action, &saved_terminate);
+  sigaction(SIGTERM, &action, &before);
+  if (before.sa_sigaction != on_terminate) saved_terminate = before;
   if (!is_mindspore(saved_interrupt)) {
     last_foreign = saved_interrupt, knows_foreign = true;
   } else if (knows_foreign) {
@@ -66,7 +87,7 @@ void install() {
 void restore() {
   struct sigaction now;
   sigaction(SIGINT, &saved_interrupt, &now);
-  if (now.sa_handler != on_interrupt && !is_mindspore(now)) sigaction(SIGINT, &now, nullptr);
+  if (!is_own(now) && !is_mindspore(now)) sigaction(SIGINT, &now, nullptr);
   sigaction(SIGTERM, &saved_terminate, &now);
   if (now.sa_sigaction != on_terminate) sigaction(SIGTERM, &now, nullptr);
 }
@@ -106,7 +127,8 @@ void deliver(int number, const struct sigaction& action) {
 void leave() {
   if (depth == 0) return;  // in a forked child
   if (is_main()) --main_depth;
-  if (--depth == 0) restore(), ended = 1;
+  depth = depth - 1;
+  if (depth == 0) restore(), ended = 1;
   if (main_depth > 0) return;  // Python's handlers run in the main thread: when its block ends
   if (interrupted) {
     interrupted = 0;
@@ -132,16 +154,17 @@ extern "C" void initialise(int (*check)(), int (*interrupt)(int), pthread_t main
   check_signals = check, interrupt_python = interrupt, main_thread = main;
 }
 
-// Puts the program's SIGINT action back where MindSpore has replaced it outside of a block; the number of blocks ended.
+// Puts the program's SIGINT action back where MindSpore has replaced it outside of a block; whether a block has ended.
 extern "C" int settle() {
   struct sigaction now;
   sigaction(SIGINT, nullptr, &now);
-  if (depth == 0 && knows_foreign && is_mindspore(now)) sigaction(SIGINT, &last_foreign, nullptr);
+  if (depth == 0 && knows_foreign && (is_own(now) || is_mindspore(now))) sigaction(SIGINT, &last_foreign, nullptr);
   return ended;
 }
 
 extern "C" void begin() {
-  if (depth++ == 0) install();
+  depth = depth + 1;
+  if (depth == 1) install();
   if (is_main()) ++main_depth;
   if (check_signals() != 0) leave();  // what came before is raised before the block, not inside it
 }

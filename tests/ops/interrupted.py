@@ -1,5 +1,6 @@
 """What test_interrupts.py interrupts: python interrupted.py MODE; says "ready" whenever a signal may come."""
 
+import ctypes
 import signal
 import sys
 import threading
@@ -9,6 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import ops
 
+from mindcold.ops import interrupts
 from mindcold.ops.interrupts import held
 
 ROUNDS = 20
@@ -59,6 +61,20 @@ def idle():
         until_interrupted(lambda: time.sleep(0.01))
         run()
         until_interrupted(lambda: time.sleep(60))  # which has to be woken
+
+
+def left():
+    """Something puts the block's own handler back after the block, as MindSpore may with what it found."""
+    interrupts.WATCHED = 0.0
+    run()
+    time.sleep(0.1)
+    sigaction, own = ctypes.CDLL(None).sigaction, ctypes.create_string_buffer(256)
+    for _ in range(3):
+        with held():
+            sigaction(int(signal.SIGINT), None, own)
+        sigaction(int(signal.SIGINT), own, None)
+        until_interrupted(lambda: time.sleep(60))
+        until_interrupted(run)
 
 
 def compiling():

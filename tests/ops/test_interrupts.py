@@ -52,7 +52,14 @@ def check_interrupts(process, rounds, longest=0.1):
 
 @pytest.mark.parametrize(
     ("mode", "rounds", "longest"),
-    [("loop", 20, 0.1), ("idle", 6, 0.1), ("compiling", 10, 0.3), ("nested", 10, 0.1), ("threads", 10, 0.1)],
+    [
+        ("loop", 20, 0.1),
+        ("idle", 6, 0.1),
+        ("left", 6, 0.1),
+        ("compiling", 10, 0.3),
+        ("nested", 10, 0.1),
+        ("threads", 10, 0.1),
+    ],
 )
 def test_ctrl_c_is_a_keyboard_interrupt_after_the_block(mode, rounds, longest):
     with child(mode) as process:
