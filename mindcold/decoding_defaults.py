@@ -94,9 +94,14 @@ class DecodingDefaults:
                 found.setdefault("draft_tokens", self.draft_tokens)
         method = method or self.method
         if find(method).contrast(SamplingParams.of(found)):
-            contrast = {"alpha": self.alpha, "beta": self.beta}
-            found = {name: value for name, value in contrast.items() if value is not None} | found
+            found = self.contrast | found
         return method, found
+
+    @property
+    def contrast(self) -> dict[str, float]:
+        """Alpha and beta, as far as they are set."""
+        found = {"alpha": self.alpha, "beta": self.beta}
+        return {name: value for name, value in found.items() if value is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without what is None."""

@@ -35,6 +35,10 @@ class Item:
     scorer: str = ""
     """Name of the item's own scorer, for tasks that have several."""
 
+    def message(self, chat: bool) -> str | list[dict[str, str]]:
+        """The prompt as `generate` takes it: a chat of one message, or a line of text."""
+        return [{"role": "user", "content": self.prompt}] if chat else f"{self.prompt}\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
