@@ -49,7 +49,9 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="file in the task's public format")
     parser.add_argument("output", type=Path, help="JSON Lines file to write")
     parser.add_argument("--model", default="smollm2-135m", help="model whose chat template is used")
-    parser.add_argument("--plain", action="store_true", help="no chat template; a line break ends the prompts of public tasks")
+    parser.add_argument(
+        "--plain", action="store_true", help="no chat template; a line break ends the prompts of public tasks"
+    )
     parser.add_argument("--count", type=int, default=1000, help="pairs (default 1000)")
     parser.add_argument("--split", default="train", help="train (default), validation or all")
     parser.add_argument("--seed", type=int, default=0)

@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": ("mindcold.cli.bench", "measure ways of decoding beside each other"),
     "evaluate": ("mindcold.cli.evaluate", "compare decoding methods on a public task"),
     "tune": ("mindcold.cli.tune", "choose decoding settings for an adapter on a validation split"),
+    "warm-drafts": ("mindcold.cli.warm_drafts", "fill draft tables with texts the model itself writes"),
     "convert": ("mindcold.cli.convert", "turn a GGUF file into a HuggingFace model folder"),
     "info": ("mindcold.cli.info", "show a model folder, the operators and what can run here"),
 }

@@ -16,21 +16,18 @@ if TYPE_CHECKING:
 PROMPTS = ("auto", "chat", "plain")
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, adapter: bool = False, limit: int = 100) -> None:
-    """The flags; `adapter` is whether one has to be given."""
-    tasks = "; ".join(f"{task.name}: {task.summary}" for task in TASKS.values())
-    parser.add_argument("--task", default="jsonl", help=f"{tasks} (default jsonl)")
-    parser.add_argument("--data", type=Path, required=True, help="file in the task's public format")
+def add_arguments(
+    parser: argparse.ArgumentParser, *, adapter: bool = False, limit: int = 100, default: Task = TASKS["jsonl"]
+) -> None:
+    """The flags; `adapter` is whether one has to be given, `default` the task where none is named."""
+    tasks = "; ".join(f"{task.name}: {task.summary}" for task in ({default.name: default} | TASKS).values())
+    parser.add_argument("--task", default=default.name, help=f"{tasks} (default {default.name})")
+    parser.add_argument("--data", type=Path, required=True, help="file in the task's format")
     parser.add_argument("--split", default="all", help=f"{', '.join(SPLITS)} (default all)")
     parser.add_argument("--groups", default="", help="only these kinds of items, as in '4 words,5 words'")
     parser.add_argument("--limit", type=int, default=limit, help=f"items (default {limit})")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of items and the intervals (default 0)")
     parser.add_argument("--max-new-tokens", type=int, help="token budget (default the task's)")
-    add_model(parser, adapter=adapter)
-
-
-def add_model(parser: argparse.ArgumentParser, *, adapter: bool = False) -> None:
-    """The flags of the model alone."""
     parser.add_argument("--model", default="smollm2-135m", help="model folder or name (default smollm2-135m)")
     parser.add_argument("--adapter", required=adapter, help="PEFT adapter folder or name")
     parser.add_argument(
@@ -52,9 +49,10 @@ def check(args: argparse.Namespace) -> None:
         raise RequestError(f"--prompts: {args.prompts!r} is not one of {', '.join(PROMPTS)}")
 
 
-def read(args: argparse.Namespace) -> tuple[Task, list[Item]]:
-    """The task and its items."""
-    task, groups = find_task(args.task), [group.strip() for group in args.groups.split(",") if group.strip()]
+def read(args: argparse.Namespace, default: Task = TASKS["jsonl"]) -> tuple[Task, list[Item]]:
+    """The task and its items; `default` as for `add_arguments`."""
+    task = default if args.task == default.name else find_task(args.task)
+    groups = [group.strip() for group in args.groups.split(",") if group.strip()]
     return task, read_items(task, args.data, limit=args.limit, split=args.split, groups=groups, seed=args.seed)
 
 

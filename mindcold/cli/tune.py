@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         parts = [part.to_dict() for part in (found.chosen_on, found.tested_on)]
         write_json(args.output / "tune.json", result | {"items": {"chosen_on": parts[0], "tested_on": parts[1]}})
-        report.picture(found, f"{task.name}, {args.model} + {args.adapter}", args.output / "tune.png")
+        report.picture(found, f"{task.name}, {record.model} + {folder.name}", args.output / "tune.png")
     if args.json:
         print(json.dumps(result))
         return 0

@@ -110,6 +110,14 @@ def evaluate(
     return result
 
 
+def options_of(item: Item, spec: MethodSpec, max_new_tokens: int) -> dict[str, Any]:
+    """Keywords of `generate` for an item: the method's, with the item's constraint where the method searches by it."""
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens}
+    if item.constraint is not None and find(spec.method).search.constrained:
+        options["constraint"] = item.constraint
+    return options | spec.options
+
+
 class ItemDecoder:
     """Decodes items of a task by methods, and keeps apart what their drafts learn."""
 
@@ -134,14 +142,14 @@ class ItemDecoder:
         else:
             self._llm.forget_drafts()
         began = time.perf_counter()
-        out = self._llm.generate(item.message(self._chat), spec.method, **self._options(item, spec))
+        out = self._llm.generate(item.message(self._chat), spec.method, **options_of(item, spec, self._tokens))
         return self._record(item, out, time.perf_counter() - began)
 
     def decode_together(self, item: Item) -> list[Record]:
         """The texts of all methods, from one call."""
         self._llm.forget_drafts()
         prompt = item.message(self._chat)
-        requests = [Request(prompt, spec.method, **self._options(item, spec)) for spec in self._specs]
+        requests = [Request(prompt, spec.method, **options_of(item, spec, self._tokens)) for spec in self._specs]
         began = time.perf_counter()
         outs = self._llm.generate(requests)
         seconds = (time.perf_counter() - began) / len(outs)
@@ -149,12 +157,6 @@ class ItemDecoder:
             if out.stats.error:
                 raise RequestError(out.stats.error)
         return [self._record(item, out, seconds) for out in outs]
-
-    def _options(self, item: Item, spec: MethodSpec) -> dict[str, Any]:
-        options: dict[str, Any] = {"max_new_tokens": self._tokens}
-        if item.constraint is not None and find(spec.method).search.constrained:
-            options["constraint"] = item.constraint
-        return options | spec.options
 
     def _record(self, item: Item, out: Any, seconds: float) -> Record:
         passes = out.stats.target_passes, out.stats.draft_passes
