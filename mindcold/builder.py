@@ -5,6 +5,7 @@ from mindcold.constraints import ConstraintSet, Vocabulary, parse_constraint
 from mindcold.decoding import RequestState, find
 from mindcold.decoding.rollout import RolloutSource
 from mindcold.decoding.sampling import TokenFilter
+from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import DRAFT_MODEL, TableKey, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine
@@ -29,22 +30,23 @@ class RequestBuilder:
     ):
         self._engine, self._config, self._tokenizer = engine, config, tokenizer
         self._encoder, self._draft_models = encoder, draft_models
+        self.defaults: dict[str, DecodingDefaults] = {}
+        """Decoding defaults by the name of the adapter."""
 
     def build(self, index: int, request: Request, trigrams: TrigramTables, where: str = "prompt: ") -> RequestState:
         """A checked request with number `index` of its call; RequestError names what is wrong, after `where`.
 
         The drafts it makes are learned in `trigrams`.
         """
-        prompt = self._encoder.encode(request.prompt, where)
-        params = SamplingParams.of(request.options)
-        method, contrast = find(request.method), find(request.method).contrast(params)
+        prompt, adapter = self._encoder.encode(request.prompt, where), self.adapter_id(request.adapter)
+        name, options = self.defaults_of(adapter).complete(request.method, request.options)
+        method, params = find(name), SamplingParams.of(options)
+        contrast = method.contrast(params)
         method.check(params)
         if params.stops and self._tokenizer is None:
             raise RequestError("stop_strings: the model has no tokenizer; use eos_token_id")
         if contrast and not self._engine.adapters:
-            raise RequestError(
-                f"method: {request.method!r} contrasts an adapter with the base; give an adapter to load"
-            )
+            raise RequestError(f"method: {name!r} contrasts an adapter with the base; give an adapter to load")
         limit = self._config.max_position_embeddings
         if len(prompt) >= limit:
             raise RequestError(
@@ -62,7 +64,7 @@ class RequestBuilder:
             prompt=prompt,
             method=method,
             params=params,
-            adapter=self.adapter_id(request.adapter),
+            adapter=adapter,
             eos=eos,
             max_new_tokens=min(params.max_new_tokens, limit - len(prompt)),
             filter=TokenFilter(vocab_size, params.min_new_tokens, eos, params.bad_words(vocab_size), masked),
@@ -82,7 +84,7 @@ class RequestBuilder:
         if draft == "none":
             return
         score = "plain" if not state.contrast else f"alpha {params.alpha} beta {params.beta}"
-        key = TableKey(BASE if state.adapter < 0 else self._engine.adapters[state.adapter].name, score)
+        key = TableKey(self._name(state.adapter), score)
         state.drafter = TrigramDrafter(trigrams, key, params.search, params.adaptation)
         state.draft_budget = trigrams.budget(key, state.needs_scores)
         if method.drafts is None:
@@ -98,6 +100,13 @@ class RequestBuilder:
         owner = BASE if draft == BASE else f"{DRAFT_MODEL}{draft}"
         drafter = TrigramDrafter(trigrams, TableKey(owner), adaptation=params.adaptation)
         return RolloutSource(drafter, engine, BASE_ADAPTER)
+
+    def defaults_of(self, adapter: int) -> DecodingDefaults:
+        """Decoding defaults of an adapter id; the library's own where the adapter, or the base, has none."""
+        return self.defaults.get(self._name(adapter)) or DecodingDefaults()
+
+    def _name(self, adapter: int) -> str:
+        return BASE if adapter == BASE_ADAPTER else self._engine.adapters[adapter].name
 
     def adapter_id(self, name: str | None) -> int:
         """Id of a live adapter; None means the first one, or the base where there is none."""

@@ -1,6 +1,7 @@
 """JSON objects read field by field: every refusal is one line that names the file and the field."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,18 @@ from mindcold.errors import MindcoldError, ModelError, one_line
 _LIMIT = 1 << 24  # no dimension of a real model is larger; keeps a corrupt file from allocating the machine
 
 
-def read_json(path: str | Path, error: type[MindcoldError] = ModelError) -> dict[str, Any]:
-    """Parse a JSON object from a file; `error` names the file when it is missing, not JSON or not an object."""
+def read_json(path: str | Path, error: type[MindcoldError] = ModelError, limit: int | None = None) -> dict[str, Any]:
+    """Parse a JSON object from a file; `error` names the file when it is missing, not JSON or not an object.
+
+    With `limit`, more bytes than that are refused unread.
+    """
     path = Path(path)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read() if limit is None else file.read(limit + 1)
+        if limit is not None and len(content) > limit:
+            raise error(f"{path}: more than {limit} bytes")
+        raw = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise error(f"{path}: no such file") from None
     except OSError as found:
@@ -33,13 +41,20 @@ class Fields:
         self.raw, self.where, self.error = raw, where, error
 
     @classmethod
-    def of_file(cls, path: str | Path, error: type[MindcoldError] = ModelError) -> "Fields":
-        """The object a JSON file holds."""
-        return cls(read_json(path, error), str(path), error)
+    def of_file(cls, path: str | Path, error: type[MindcoldError] = ModelError, limit: int | None = None) -> "Fields":
+        """The object a JSON file of at most `limit` bytes holds."""
+        return cls(read_json(path, error, limit), str(path), error)
 
     def fail(self, name: str, why: str) -> MindcoldError:
         """The exception to raise for a field."""
         return self.error(f"{self.where}: {name}: {why}")
+
+    def allow(self, names: Iterable[str]) -> None:
+        """Refuse a field that is not among these."""
+        known = list(names)
+        for name in self.raw:
+            if name not in known:
+                raise self.fail(one_line(name, 60), f"not a known field; known are {', '.join(known)}")
 
     def integer(self, name: str, default: int | None = None, low: int = 1, high: int = _LIMIT) -> int:
         """An integer from `low` to `high`; required without a default."""

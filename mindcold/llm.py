@@ -12,6 +12,7 @@ from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.decoding import RequestState, Scheduler
+from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
 from mindcold.drafting.trigram import MEMORY
@@ -90,10 +91,20 @@ class LLM:
         return [adapter.name for adapter in self.engine.adapters]
 
     def add_adapter(self, name: str, path: str | Path) -> None:
-        """Load one more PEFT adapter under a name; AdapterError says what is wrong with it."""
+        """Load one more PEFT adapter under a name, with its decoding defaults if `mindcold tune` wrote some beside it.
+
+        AdapterError says what is wrong with it.
+        """
         if name == BASE or name in self.adapters:
             raise AdapterError(f"adapter name {name!r} is taken; choose another")
-        self.engine.add_adapter(Adapter.from_folder(find_folder(path), self.config, name))
+        folder = find_folder(path)
+        defaults = DecodingDefaults.of_folder(folder)
+        self.engine.add_adapter(Adapter.from_folder(folder, self.config, name))
+        self.builder.defaults[name] = defaults
+
+    def decoding_defaults(self, adapter: str | None = None) -> DecodingDefaults:
+        """What calls under this adapter decode by where they do not say; `adapter` as for `generate`."""
+        return self.builder.defaults_of(self.builder.adapter_id(adapter))
 
     def forget_drafts(self) -> None:
         """Let drafters start anew, as after loading."""
@@ -122,15 +133,15 @@ class LLM:
             self.trigrams.load(path, [BASE, *self.adapters])
 
     @overload
-    def generate(self, prompt: str | Request | dict[str, Any], method: str = ..., **options: Any) -> Output: ...
+    def generate(self, prompt: str | Request | dict[str, Any], method: str | None = ..., **options: Any) -> Output: ...
 
     @overload
-    def generate(self, prompt: Any, method: str = ..., **options: Any) -> Any: ...
+    def generate(self, prompt: Any, method: str | None = ..., **options: Any) -> Any: ...
 
     def generate(
         self,
         prompt: Any,
-        method: str = "greedy",
+        method: str | None = None,
         *,
         adapter: str | Sequence[str | None] | None = None,
         constraints: Sequence[Any] | None = None,
@@ -142,7 +153,8 @@ class LLM:
 
         A prompt is a text, a list of token ids, a list of chat messages, or a `Request`, which has a method, an adapter
         and keywords of its own: requests of all kinds share steps. `adapter` is a name, "base" for none, or one per
-        prompt; the default is the adapter given to `load`. `constraints` gives each prompt its own. Keywords are those
+        prompt; the default is the adapter given to `load`. Without a method the adapter's decoding defaults say it
+        (`mindcold.decoding_defaults`), else it is greedy. `constraints` gives each prompt its own. Keywords are those
         of `mindcold.sampling_params.SamplingParams`; one the method has no use for is refused. Raises RequestError
         before any work for what cannot be decoded.
         """
@@ -169,7 +181,7 @@ class LLM:
         return outputs[0] if single else outputs
 
     def stream(
-        self, prompt: Prompt | Request, method: str = "greedy", *, adapter: str | None = None, **options: Any
+        self, prompt: Prompt | Request, method: str | None = None, *, adapter: str | None = None, **options: Any
     ) -> Iterator[Token]:
         """Decode one prompt token by token; keywords as for `generate`. The request is checked at the call.
 
@@ -223,7 +235,7 @@ class LLM:
         return stream
 
     def _states(
-        self, prompt: Any, method: str, adapter: Any, constraints: Sequence[Any] | None, options: dict[str, Any]
+        self, prompt: Any, method: str | None, adapter: Any, constraints: Sequence[Any] | None, options: dict[str, Any]
     ) -> list[RequestState]:
         """Checked requests of one call, not decoded yet."""
         single = is_single(prompt)
@@ -239,7 +251,7 @@ class LLM:
         requests = []
         for i, item in enumerate(prompts):
             if isinstance(item, Request):
-                if method != "greedy" or options or names[i] is not None or constraints is not None:
+                if method is not None or options or names[i] is not None or constraints is not None:
                     raise RequestError("a Request has a method, an adapter and keywords of its own; give them there")
                 requests.append(item)
             else:

@@ -18,11 +18,12 @@ class Request:
     """
 
     prompt: Prompt
-    method: str = "greedy"
+    method: str | None = None
+    """None takes the adapter's decoding defaults, greedy where it has none."""
     adapter: str | None = None
     """Name of a live adapter, "base" for none; None takes the first."""
     options: dict[str, Any] = field(default_factory=dict)
 
-    def __init__(self, prompt: Prompt, method: str = "greedy", *, adapter: str | None = None, **options: Any):
+    def __init__(self, prompt: Prompt, method: str | None = None, *, adapter: str | None = None, **options: Any):
         for name, value in (("prompt", prompt), ("method", method), ("adapter", adapter), ("options", options)):
             object.__setattr__(self, name, value)

@@ -13,6 +13,7 @@ def test_fields_that_are_there_and_defaults():
     assert (FIELDS.flag("f"), FIELDS.names("l"), FIELDS.object("o").raw) == (True, ["a"], {"n": "three"})
     assert (FIELDS.integer("none", 7), FIELDS.number("none", 1.5), FIELDS.text("none", "b")) == (7, 1.5, "b")
     assert (FIELDS.flag("none"), FIELDS.names("none"), FIELDS.object("none").raw) == (False, None, {})
+    FIELDS.allow(FIELDS.raw)
     assert (FIELDS.token_ids("n", 4), FIELDS.token_ids("none", 4)) == ((3,), ())
 
 
@@ -32,6 +33,7 @@ def test_fields_that_are_there_and_defaults():
         (lambda: FIELDS.names("t"), "c.json: t: a list of names"),
         (lambda: FIELDS.object("l"), "c.json: l: an object"),
         (lambda: FIELDS.object("o").integer("n"), "c.json: o: n: an integer"),
+        (lambda: FIELDS.allow(["n", "x"]), "c.json: t: not a known field; known are n, x"),
         (lambda: FIELDS.token_ids("n", 3), "c.json: n: 3 is not a token id below vocab_size 3"),
     ],
 )
@@ -58,6 +60,13 @@ def test_files_that_hold_no_object(tmp_path, content, message):
     with pytest.raises(AdapterError) as caught:
         read_json(path, AdapterError)
     assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path):
+    (tmp_path / "c.json").write_text('{"a": 1}', encoding="utf-8")
+    assert read_json(tmp_path / "c.json", limit=8) == {"a": 1}
+    with pytest.raises(ModelError, match="more than 7 bytes"):
+        read_json(tmp_path / "c.json", limit=7)
 
 
 def test_a_long_message_becomes_one_line_of_its_beginning():

@@ -23,14 +23,15 @@ def prepare(args: argparse.Namespace) -> int:
         raise TaskError(f"--count and --seed: positive numbers are expected, found {args.count} and {args.seed}")
     tokenizer = Tokenizer(find_folder(args.model))
     items = read_items(find_task(args.task), args.data, split=args.split, seed=args.seed)
-    pairs = [(item.prompt, answer) for item in items for answer in item.answers]
+    pairs = [(item, answer) for item in items for answer in item.answers]
     if len(pairs) < args.count:
         raise TaskError(f"{args.data}: {len(pairs)} pairs in the split {args.split!r}, {args.count} are asked for")
     chosen = np.random.default_rng(args.seed).choice(len(pairs), args.count, replace=False)
     lines = []
     for i in chosen:
-        prompt, answer = pairs[i]
-        text = prompt + "\n" if args.plain else tokenizer.render_chat([{"role": "user", "content": prompt}])
+        item, answer = pairs[i]
+        message = item.message(chat=not args.plain)
+        text = message if isinstance(message, str) else tokenizer.render_chat(message)
         lines.append(json.dumps({"prompt": text, "completion": answer}, ensure_ascii=False) + "\n")
     partial = args.output.with_name(f"partial-{args.output.name}")
     try:
@@ -48,7 +49,9 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="file in the task's public format")
     parser.add_argument("output", type=Path, help="JSON Lines file to write")
     parser.add_argument("--model", default="smollm2-135m", help="model whose chat template is used")
-    parser.add_argument("--plain", action="store_true", help="prompts as they are, with a line break, no chat template")
+    parser.add_argument(
+        "--plain", action="store_true", help="no chat template; a line break ends the prompts of public tasks"
+    )
     parser.add_argument("--count", type=int, default=1000, help="pairs (default 1000)")
     parser.add_argument("--split", default="train", help="train (default), validation or all")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The `mindcold` command: generate, train, bench, info."""
+"""The `mindcold` command."""
 
 import argparse
 import importlib
@@ -14,6 +14,8 @@ COMMANDS = {
     "train": ("mindcold.training.cli", "train a model, or a LoRA adapter for one"),
     "bench": ("mindcold.cli.bench", "measure ways of decoding beside each other"),
     "evaluate": ("mindcold.cli.evaluate", "compare decoding methods on a public task"),
+    "tune": ("mindcold.cli.tune", "choose decoding settings for an adapter on a validation split"),
+    "warm-drafts": ("mindcold.cli.warm_drafts", "fill draft tables with texts the model itself writes"),
     "convert": ("mindcold.cli.convert", "turn a GGUF file into a HuggingFace model folder"),
     "info": ("mindcold.cli.info", "show a model folder, the operators and what can run here"),
 }

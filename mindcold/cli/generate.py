@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--prompt-file", type=Path, help="file with the prompt text")
     prompt.add_argument("--chat", metavar="TEXT", help="a user message, put through the model's chat template")
     prompt.add_argument("--ids", help="prompt as comma-separated token ids")
-    parser.add_argument("--method", default="greedy", help="greedy (default), sample, cold, aded, beam, cdlh or cdsl")
+    parser.add_argument(
+        "--method", help="greedy, sample, cold, aded, beam, cdlh or cdsl (default the adapter's own, else greedy)"
+    )
     parser.add_argument("--warm-drafts", type=Path, metavar="FILE", help="text to fill the trigrams from, line by line")
     parser.add_argument("--load-drafts", type=Path, metavar="FILE", help="trigrams that --save-drafts wrote")
     parser.add_argument("--save-drafts", type=Path, metavar="FILE", help="write what the trigrams know at the end")

@@ -56,6 +56,7 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
     from mindcold.adapter import Adapter
     from mindcold.checkpoint import Checkpoint
     from mindcold.config import ModelConfig
+    from mindcold.decoding_defaults import DecodingDefaults
     from mindcold.model.shapes import scalar_count, weight_shapes
     from mindcold.model_folder import find_folder
     from mindcold.tokenizer import Tokenizer
@@ -81,6 +82,7 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
         }
     }
     if adapter:
+        defaults = DecodingDefaults.of_folder(find_folder(adapter))
         loaded = Adapter.from_folder(find_folder(adapter), config)
         facts["adapter"] = {
             "folder": str(find_folder(adapter)),
@@ -89,4 +91,6 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
             "parameters": f"{sum(pair.a.size + pair.b.size for pair in loaded.pairs.values()):,}",
             "replaced modules": ", ".join(loaded.replaced) or "none",
         }
+        if defaults != DecodingDefaults():
+            facts["decoding defaults"] = defaults.to_dict()
     return facts

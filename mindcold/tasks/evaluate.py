@@ -9,6 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mindcold.decoding import find
+from mindcold.errors import RequestError
+from mindcold.request import Request
 from mindcold.tasks.methods import MethodSpec
 from mindcold.tasks.task import Item, Task
 
@@ -73,41 +75,89 @@ def evaluate(
     chat: bool = True,
     max_new_tokens: int | None = None,
     keep_drafts: bool = False,
+    together: bool = False,
+    title: str | None = None,
 ) -> Evaluation:
     """Run every method on every item, one text at a time, the first method of an item another one each time.
 
     Methods take turns, so that whatever else the machine does meets all alike. The items with the longest and the
     shortest prompt are decoded once before, unmeasured: graphs are compiled then. Drafts start untaught at every text
-    unless `keep_drafts`, where they learn from the texts of all methods. `llm` is what `mindcold.load` returns; its
-    errors end the run.
+    unless `keep_drafts`, where every method has tables of its own that learn from text to text. `together` decodes all
+    methods of an item in one call, for scores alone: `seconds` is then a part of the call, the same for all. `llm` is
+    what `mindcold.load` returns; its errors end the run. `title` stands before the progress bar.
     """
-    tokens = max_new_tokens or task.max_new_tokens
     result = Evaluation(task, items, {spec.label: [] for spec in specs})
-
-    def decode(spec: MethodSpec, item: Item) -> Record:
-        options: dict[str, Any] = {"max_new_tokens": tokens}
-        if item.constraint is not None and find(spec.method).search.constrained:
-            options["constraint"] = item.constraint
-        prompt = [{"role": "user", "content": item.prompt}] if chat else f"{item.prompt}\n"
-        if not keep_drafts:
-            llm.forget_drafts()
-        began = time.perf_counter()
-        out = llm.generate(prompt, spec.method, **(options | spec.options))
-        seconds = time.perf_counter() - began
-        target, draft = out.stats.target_passes, out.stats.draft_passes
-        return Record(out.text, list(out.token_ids), seconds, target, draft, task.score(item, out.text))
-
+    decoder = ItemDecoder(llm, task, specs, chat, max_new_tokens or task.max_new_tokens, keep_drafts)
     by_length = sorted(items, key=lambda item: len(item.prompt))
-    warm_up = by_length[-1:] + by_length[:1]
+    warm_up = [] if together else by_length[-1:] + by_length[:1]
     total = (len(warm_up) + len(items)) * len(specs)
-    with tqdm(total=total, unit="text", desc=task.name, disable=None) as bar:
+    with tqdm(total=total, unit="text", desc=title or task.name, disable=None) as bar:
         for item in warm_up:
             for spec in specs:
-                decode(spec, item)
+                decoder.decode(item, spec)
                 bar.update()
+        decoder.forget()  # these items are among those that are measured
         for i, item in enumerate(items):
+            if together:
+                for spec, record in zip(specs, decoder.decode_together(item), strict=True):
+                    result.records[spec.label].append(record)
+                bar.update(len(specs))
+                continue
             for j in range(len(specs)):
                 spec = specs[(i + j) % len(specs)]
-                result.records[spec.label].append(decode(spec, item))
+                result.records[spec.label].append(decoder.decode(item, spec))
                 bar.update()
     return result
+
+
+def options_of(item: Item, spec: MethodSpec, max_new_tokens: int) -> dict[str, Any]:
+    """Keywords of `generate` for an item: the method's, with the item's constraint where the method searches by it."""
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens}
+    if item.constraint is not None and find(spec.method).search.constrained:
+        options["constraint"] = item.constraint
+    return options | spec.options
+
+
+class ItemDecoder:
+    """Decodes items of a task by methods, and keeps apart what their drafts learn."""
+
+    def __init__(
+        self, llm: Any, task: Task, specs: Sequence[MethodSpec], chat: bool, max_new_tokens: int, keep_drafts: bool
+    ):
+        self._llm, self._task, self._specs = llm, task, specs
+        self._chat, self._tokens, self._keep = chat, max_new_tokens, keep_drafts
+        self._tables: dict[str, Any] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Give every method new tables."""
+        for spec in self._specs if self._keep else ():
+            self._llm.forget_drafts()
+            self._tables[spec.label] = self._llm.trigrams
+
+    def decode(self, item: Item, spec: MethodSpec) -> Record:
+        """The text of one method."""
+        if self._keep:
+            self._llm.trigrams = self._tables[spec.label]
+        else:
+            self._llm.forget_drafts()
+        began = time.perf_counter()
+        out = self._llm.generate(item.message(self._chat), spec.method, **options_of(item, spec, self._tokens))
+        return self._record(item, out, time.perf_counter() - began)
+
+    def decode_together(self, item: Item) -> list[Record]:
+        """The texts of all methods, from one call."""
+        self._llm.forget_drafts()
+        prompt = item.message(self._chat)
+        requests = [Request(prompt, spec.method, **options_of(item, spec, self._tokens)) for spec in self._specs]
+        began = time.perf_counter()
+        outs = self._llm.generate(requests)
+        seconds = (time.perf_counter() - began) / len(outs)
+        for out in outs:
+            if out.stats.error:
+                raise RequestError(out.stats.error)
+        return [self._record(item, out, seconds) for out in outs]
+
+    def _record(self, item: Item, out: Any, seconds: float) -> Record:
+        passes = out.stats.target_passes, out.stats.draft_passes
+        return Record(out.text, list(out.token_ids), seconds, *passes, self._task.score(item, out.text))

@@ -32,18 +32,21 @@ def parse_methods(text: str) -> list[MethodSpec]:
     return specs
 
 
-def parse_method(text: str) -> MethodSpec:
-    """One method, `name[:key=value,...]`; a value is a number, true, false or none where it reads as one, else text."""
+def parse_method(text: str, flag: str = "--methods") -> MethodSpec:
+    """One method, `name[:key=value,...]`; a value is a number, true, false or none where it reads as one, else text.
+
+    RequestError begins with `flag`.
+    """
     name, colon, rest = text.partition(":")
     options: dict[str, Any] = {}
     if not _NAME.fullmatch(name) or (colon and not rest):
-        raise RequestError(f"--methods: {text[:80]!r} is not of the form name:key=value,key=value")
+        raise RequestError(f"{flag}: {text[:80]!r} is not of the form name:key=value,key=value")
     for part in rest.split(",") if rest else ():
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not _NAME.fullmatch(key) or not value:
-            raise RequestError(f"--methods: {text[:80]!r}: {part[:40]!r} is not of the form key=value")
+            raise RequestError(f"{flag}: {text[:80]!r}: {part[:40]!r} is not of the form key=value")
         if key in options:
-            raise RequestError(f"--methods: {text[:80]!r}: {key} is given twice")
+            raise RequestError(f"{flag}: {text[:80]!r}: {key} is given twice")
         options[key] = _value(value)
     return MethodSpec(text, name, options)
 

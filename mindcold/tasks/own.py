@@ -9,7 +9,7 @@ from mindcold.tasks.task import Item, Task
 
 
 def read(path: Path) -> list[Item]:
-    """One item per line.
+    """One item per line; without a chat template prompts are decoded as they stand.
 
     "prompt" is a string, "answer" a string or a list of strings that are all right; "scorer" is exact (the default),
     contains, number or keywords, where "answer" lists the words. "group" may name a kind of items.
@@ -26,7 +26,7 @@ def read(path: Path) -> list[Item]:
                 words = Keywords(answers)
             except ValueError as error:
                 raise line.fail(f"answer: {error}") from None
-        items.append(Item(prompt, tuple(answers), words, line.text("group", scorer), scorer=scorer))
+        items.append(Item(prompt, tuple(answers), words, line.text("group", scorer), scorer=scorer, ending=""))
     return items
 
 

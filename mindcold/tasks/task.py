@@ -34,6 +34,12 @@ class Item:
     """What tells items apart when a file is split; the prompt where it is empty."""
     scorer: str = ""
     """Name of the item's own scorer, for tasks that have several."""
+    ending: str = "\n"
+    """What follows the prompt where it is not put through a chat template."""
+
+    def message(self, chat: bool) -> str | list[dict[str, str]]:
+        """The prompt as `generate` takes it: a chat of one message, or text with its ending."""
+        return [{"role": "user", "content": self.prompt}] if chat else self.prompt + self.ending
 
 
 @dataclass(frozen=True, slots=True)

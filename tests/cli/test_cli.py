@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mindcold.cli import main
+from mindcold.decoding_defaults import FILE, DecodingDefaults
 from tests.folders import write_adapter, write_model
 
 PROMPT = "Question: Tom has 12 apples. Tom buys 9 more apples. How many apples does Tom have now? Answer:"
@@ -36,12 +37,20 @@ def test_generate_reads_a_prompt_file_and_standard_input(capsys, tmp_path, monke
     assert run(capsys, "generate", *settings, "--prompt", "-") == expected
 
 
-def test_info_shows_the_model_the_adapter_and_the_operators(capsys):
+def test_info_shows_the_model_the_adapter_and_the_operators(capsys, folders):
     code, out, _ = run(capsys, "info", "--model", "tiny-base", "--adapter", "tiny-steps", "--json")
     facts = json.loads(out)
     assert code == 0 and facts["model"]["architecture"] == "llama" and facts["model"]["vocab_size"] == 2048
     assert "tiny-steps" in facts["zoo"] and "aot: runs" in facts["operators"]["contrastive_score"]
-    assert run(capsys, "info")[0] == 0
+    assert run(capsys, "info")[0] == 0 and "decoding defaults" not in facts
+    DecodingDefaults("cold", beta=1.0).write(folders[1])
+    try:
+        facts = json.loads(run(capsys, "info", "--model", folders[0], "--adapter", folders[1], "--json")[1])
+        out = run(capsys, "generate", "--model", folders[0], "--adapter", folders[1], "--ids", "1,2", "--json")[1]
+    finally:
+        (folders[1] / FILE).unlink()
+    assert facts["decoding defaults"] == {"method": "cold", "beta": 1.0}
+    assert json.loads(out)["stats"]["method"] == "cold"
 
 
 def test_drafts_are_warmed_up_saved_and_loaded(capsys, tmp_path):

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from mindcold.constraints import Keywords
+from mindcold.errors import RequestError
+from mindcold.request import Request
 from mindcold.tasks import TASKS, Item
 from mindcold.tasks.evaluate import evaluate
 from mindcold.tasks.methods import parse_methods
@@ -16,18 +18,22 @@ class FakeLLM:
     """Answers an item when the method is "cold"; "cdlh" answers half of them."""
 
     def __init__(self):
-        self.calls, self.forgotten = [], 0
+        self.calls, self.forgotten, self.trigrams = [], 0, []
 
     def forget_drafts(self):
         self.forgotten += 1
+        self.trigrams = []
 
-    def generate(self, prompt, method, **options):
+    def generate(self, prompt, method=None, **options):
+        if isinstance(prompt, list) and isinstance(prompt[0], Request):
+            return [self.generate(item.prompt, item.method, **item.options) for item in prompt]
         self.calls.append((prompt, method, options))
+        self.trigrams.append(method)
         number = int((prompt if isinstance(prompt, str) else prompt[0]["content"]).split()[0])
         right = method == "cold" or (method == "cdlh" and number % 2)
         ids = list(range(4)) if right else [1]
         contrast = method == "cold"
-        stats = SimpleNamespace(target_passes=len(ids) * (1 + contrast), draft_passes=3 * contrast)
+        stats = SimpleNamespace(target_passes=len(ids) * (1 + contrast), draft_passes=3 * contrast, error=None)
         return SimpleNamespace(text="yes" if right else "no", token_ids=ids, stats=stats)
 
 
@@ -64,9 +70,44 @@ def test_every_method_sees_every_item_in_turn(found):
 
 def test_settings_reach_the_model():
     llm = FakeLLM()
-    settings = {"chat": False, "max_new_tokens": 5, "keep_drafts": True}
+    settings = {"chat": False, "max_new_tokens": 5}
     evaluate(llm, TASKS["jsonl"], ITEMS[:1], parse_methods("greedy"), **settings)
-    assert llm.calls[-1] == ("0 is a number\n", "greedy", {"max_new_tokens": 5}) and llm.forgotten == 0
+    assert llm.calls[-1] == ("0 is a number\n", "greedy", {"max_new_tokens": 5})
+
+
+def test_drafts_that_are_kept_learn_from_the_items_of_one_method_alone():
+    class Watched(FakeLLM):
+        known = []
+
+        def generate(self, prompt, method, **options):
+            self.known.append((method, list(self.trigrams)))
+            return super().generate(prompt, method, **options)
+
+    llm = Watched()
+    evaluate(llm, TASKS["jsonl"], ITEMS[:4], parse_methods("greedy;cold"), keep_drafts=True)
+    measured = llm.known[4:]  # the warm-up is forgotten
+    assert [len(seen) for _, seen in measured] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert all(set(seen) <= {method} for method, seen in measured) and llm.forgotten == 4
+
+
+def test_methods_together_give_the_same_texts(found):
+    llm = FakeLLM()
+    methods = parse_methods("greedy;cold:beta=1;cdlh")
+    result = evaluate(llm, TASKS["jsonl"], ITEMS, methods, together=True)
+    assert len(llm.calls) == 60  # nothing is warmed up
+    for label, records in found[0].records.items():
+        texts = [(item.text, item.scores) for item in records]
+        assert [(item.text, item.scores) for item in result.records[label]] == texts
+
+    class Failing(FakeLLM):
+        def generate(self, prompt, method=None, **options):
+            out = super().generate(prompt, method, **options)
+            for item in out if isinstance(out, list) else ():
+                item.stats.error = "no room"
+            return out
+
+    with pytest.raises(RequestError, match="no room"):
+        evaluate(Failing(), TASKS["jsonl"], ITEMS[:2], methods, together=True)
 
 
 def test_figures(found):

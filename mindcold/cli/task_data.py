@@ -1,0 +1,85 @@
+"""Flags of the commands that decode the items of a task, and what follows from them."""
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindcold.errors import RequestError
+from mindcold.tasks import SPLITS, TASKS, Item, Task, find_task, read_items
+
+if TYPE_CHECKING:
+    from mindcold.llm import LLM
+
+PROMPTS = ("auto", "chat", "plain")
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, *, adapter: bool = False, limit: int = 100, default: Task = TASKS["jsonl"]
+) -> None:
+    """The flags; `adapter` is whether one has to be given, `default` the task where none is named."""
+    tasks = "; ".join(f"{task.name}: {task.summary}" for task in ({default.name: default} | TASKS).values())
+    parser.add_argument("--task", default=default.name, help=f"{tasks} (default {default.name})")
+    parser.add_argument("--data", type=Path, required=True, help="file in the task's format")
+    parser.add_argument("--split", default="all", help=f"{', '.join(SPLITS)} (default all)")
+    parser.add_argument("--groups", default="", help="only these kinds of items, as in '4 words,5 words'")
+    parser.add_argument("--limit", type=int, default=limit, help=f"items (default {limit})")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of items and the intervals (default 0)")
+    parser.add_argument("--max-new-tokens", type=int, help="token budget (default the task's)")
+    parser.add_argument("--model", default="smollm2-135m", help="model folder or name (default smollm2-135m)")
+    parser.add_argument("--adapter", required=adapter, help="PEFT adapter folder or name")
+    parser.add_argument(
+        "--prompts", default="auto", help="auto (default), chat or plain: through the chat template or not"
+    )
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or int8")
+    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot, akg or builtin")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse values no command has a use for; RequestError names the flag."""
+    for name in ("limit", "max_new_tokens"):
+        value = getattr(args, name, None)
+        if value is not None and value < 1:
+            raise RequestError(f"--{name.replace('_', '-')}: a positive number is expected, found {value}")
+    if args.seed < 0:
+        raise RequestError(f"--seed: a number >= 0 is expected, found {args.seed}")
+    if args.prompts not in PROMPTS:
+        raise RequestError(f"--prompts: {args.prompts!r} is not one of {', '.join(PROMPTS)}")
+
+
+def read(args: argparse.Namespace, default: Task = TASKS["jsonl"]) -> tuple[Task, list[Item]]:
+    """The task and its items; `default` as for `add_arguments`."""
+    task = default if args.task == default.name else find_task(args.task)
+    groups = [group.strip() for group in args.groups.split(",") if group.strip()]
+    return task, read_items(task, args.data, limit=args.limit, split=args.split, groups=groups, seed=args.seed)
+
+
+def is_chat(args: argparse.Namespace, llm: "LLM") -> bool:
+    """Whether prompts go through the chat template."""
+    return args.prompts == "chat" or (args.prompts == "auto" and _has_template(llm.folder))
+
+
+def setting(args: argparse.Namespace, task: Task, items: list[Item], llm: "LLM") -> dict[str, Any]:
+    """What was run on what, for the result."""
+    found = {"task": task.name, "data": args.data.name, "split": args.split, "items": len(items), "model": args.model}
+    found |= {"adapter": args.adapter, "dtype": llm.dtype, "prompts": "chat" if is_chat(args, llm) else "plain"}
+    found |= {"max_new_tokens": args.max_new_tokens or task.max_new_tokens, "seed": args.seed}
+    return found | {"cores": os.cpu_count(), "machine": platform.machine()}
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of --output."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"--output: {folder}: {error.strerror}") from None
+
+
+def _has_template(folder: Path) -> bool:
+    """Whether a model folder has a chat template."""
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and "chat_template" in json.loads(settings.read_text(encoding="utf-8"))

@@ -1,0 +1,6 @@
+"""Decoding settings for one's own adapter, chosen on one's own data."""
+
+from mindcold.tuning.grid import Grid
+from mindcold.tuning.tuning import Tuning, tune
+
+__all__ = ["Grid", "Tuning", "tune"]
