@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcold.decoding_defaults import TuningRecord, check_writable
     from mindcold.model_folder import find_folder
     from mindcold.tasks.report import check_picture
-    from mindcold.tuning import Grid, report, tune
+    from mindcold.tuning import Grid, check, report, tune
     from mindcold.tuning.grid import GREEDY
 
     task_data.check(args)
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         if not os.access(folder, os.W_OK):
             raise RequestError(f"--adapter: {folder}: cannot be written; use --dry-run or a copy of it")
     task, items = task_data.read(args)
+    check(task, items)
 
     from mindcold.llm import load
 

@@ -109,10 +109,9 @@ def tune(
     """Try the grid on one half of the items and its best setting on the other; then drafts with what won.
 
     `drafts` are sizes of trees to try beside the one that adapts itself, None for no drafts. `llm` is what
-    `mindcold.load` returns, with the adapter as its first. Raises RequestError for a task that has no score.
+    `mindcold.load` returns, with the adapter as its first. Raises RequestError for what `check` refuses.
     """
-    if not task.score(items[0], ""):
-        raise RequestError(f"task: {task.name!r} has no score to choose settings by")
+    check(task, items)
     first, second = halves(items)
     settings: dict[str, Any] = {"chat": chat, "max_new_tokens": max_new_tokens}
     specs = grid.specs()
@@ -129,10 +128,16 @@ def tune(
     return Tuning(grid, chosen_on, best, tested_on, found.gain, timed, seed)
 
 
-def halves(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Two halves in the order of the items, with every group in both; RequestError for a single item."""
+def check(task: Task, items: Sequence[Item]) -> None:
+    """Refuse a task that has no score, and a single item; RequestError says why."""
     if len(items) < 2:
         raise RequestError("--limit: two items at least are needed, one to choose on and one to test on")
+    if not task.score(items[0], ""):
+        raise RequestError(f"task: {task.name!r} has no score to choose settings by")
+
+
+def halves(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Two halves in the order of the items, with every group in both."""
     by_group = sorted(range(len(items)), key=lambda i: items[i].group)
     chosen, tested = sorted(by_group[::2]), sorted(by_group[1::2])
     return [items[i] for i in chosen], [items[i] for i in tested]

@@ -79,10 +79,12 @@ def test_a_dry_run_writes_nothing_and_prints_tables(capsys, common, adapter):
         ({"--adapter": "nowhere"}, "nowhere: neither a folder"),
         ({"--data": "/none.jsonl"}, "/none.jsonl: No such file"),
         ({"--task": "spec-bench"}, "category: a non-empty string is expected"),
+        ({"--task": "humaneval"}, "task: 'humaneval' has no score to choose settings by"),
         ({"--output": "/dev/null/x"}, "--output: /dev/null/x: "),
     ],
 )
-def test_what_is_wrong_is_one_line(capsys, common, adapter, changes, message):
+def test_what_is_wrong_is_one_line(capsys, common, adapter, monkeypatch, changes, message):
+    monkeypatch.setattr("mindcold.llm.load", None)  # not reached
     given = [part for pair in changes.items() for part in pair]
     code, out, err = run(capsys, *common, *given)
     assert code == 1 and out == "" and message in err and err.startswith("mindcold tune: error: ")
