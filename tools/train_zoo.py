@@ -214,7 +214,7 @@ def train_adapter(
     settings = TrainingSettings(steps, rate, warmup_steps=min(20, steps), save_every=100)
     data = TrainingSet(tokens, labels, batch, steps, args.seed)
     Trainer(network, data, settings, args.work / folder.name).train(args.resume)
-    export_adapter(network, lora, BASE.name, folder)
+    export_adapter(network, config, lora, BASE.name, folder)
 
 
 def draw_pictures(args: argparse.Namespace) -> None:

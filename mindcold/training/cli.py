@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(work / SETTINGS, identity)
     losses = Trainer(network, data, settings, work).train(args.resume)
     if lora is not None:
-        export_adapter(network, lora, str(args.model), args.output)
+        export_adapter(network, config, lora, str(args.model), args.output)
     else:
         export_model(network, config, args.output)
         for name in TOKENIZER_FILES:

@@ -14,18 +14,24 @@ from mindcold.training.model import LoraSettings, TrainingLM
 def export_model(network: TrainingLM, config: ModelConfig, folder: Path) -> None:
     """Write config.json and model.safetensors in the configuration's dtype (float32 or bfloat16)."""
     folder.mkdir(parents=True, exist_ok=True)
-    dtype = ml_dtypes.bfloat16 if config.dtype == "bfloat16" else np.float32
-    weights = {item.name: item.asnumpy().astype(dtype) for item in network.get_parameters()}
+    weights = {item.name: item.asnumpy().astype(_dtype(config)) for item in network.get_parameters()}
     write_tensors(folder / "model.safetensors", weights)
     write_json(folder / "config.json", config.to_hf())
     eos = config.to_hf()["eos_token_id"]
     write_json(folder / "generation_config.json", {"bos_token_id": config.bos_token_id, "eos_token_id": eos})
 
 
-def export_adapter(network: TrainingLM, lora: LoraSettings, base: str, folder: Path) -> None:
-    """Write adapter_config.json and adapter_model.safetensors as peft reads them; `base` is the base model's name."""
+def _dtype(config: ModelConfig) -> type:
+    return ml_dtypes.bfloat16 if config.dtype == "bfloat16" else np.float32
+
+
+def export_adapter(network: TrainingLM, config: ModelConfig, lora: LoraSettings, base: str, folder: Path) -> None:
+    """Write adapter_config.json and adapter_model.safetensors as peft reads them, in the dtype of the model.
+
+    `base` is the base model's name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{PREFIX}{item.name}": item.asnumpy() for item in network.trainable_params()}
+    tensors = {f"{PREFIX}{item.name}": item.asnumpy().astype(_dtype(config)) for item in network.trainable_params()}
     write_tensors(folder / "adapter_model.safetensors", tensors)
     content = {
         "peft_type": "LORA",

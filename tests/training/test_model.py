@@ -38,7 +38,7 @@ def test_logits_equal_the_engine_with_and_without_adapter(tmp_path, tied, model_
     rng = np.random.default_rng(0)
     for item in adapted.trainable_params():
         item.set_data(ms.Tensor((0.2 * rng.standard_normal(item.shape)).astype(np.float32)))
-    export_adapter(adapted, lora, "model", tmp_path / "adapter")
+    export_adapter(adapted, config, lora, "model", tmp_path / "adapter")
     llm = mindcold.load(folder, tmp_path / "adapter", backend="builtin")
     ids = rng.integers(3, config.vocab_size, (2, 9)).astype(np.int32)
     for network, adapter in ((adapted, "default"), (plain, "base")):

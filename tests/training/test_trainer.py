@@ -1,9 +1,11 @@
 """Short runs on a tiny network: the loss falls, LoRA leaves the base alone, a resumed run is the same run."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from mindcold.adapter import Adapter
 from mindcold.checkpoint import Checkpoint
@@ -49,7 +51,7 @@ def test_lora_moves_b_and_leaves_the_base(tmp_path, config, make_trainer):
         assert np.array_equal(value, after[name]) == ("lora_" not in name), name
     assert losses[-1] < losses[0]
 
-    export_adapter(trainer.network, lora, "tiny", tmp_path / "adapter")
+    export_adapter(trainer.network, config, lora, "tiny", tmp_path / "adapter")
     adapter = Adapter.from_folder(tmp_path / "adapter", config)
     assert set(adapter.pairs) == {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"}
     assert adapter.rank == 2
@@ -58,6 +60,13 @@ def test_lora_moves_b_and_leaves_the_base(tmp_path, config, make_trainer):
         # the scaling alpha / r may be kept apart or inside b
         ratio = pair.b / after[f"{module}.lora_B.weight"]
         assert np.allclose(ratio, ratio.flat[0]) and ratio.flat[0] in (1.0, 2.0)
+
+    export_adapter(trainer.network, replace(config, dtype="bfloat16"), lora, "tiny", tmp_path / "half")
+    with safe_open(tmp_path / "half" / "adapter_model.safetensors", "numpy") as file:
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}  # noqa: SIM118 - no mapping
+    half = Adapter.from_folder(tmp_path / "half", config)
+    for module, pair in adapter.pairs.items():
+        assert np.allclose(half.pairs[module].a, pair.a, rtol=2**-8, atol=0)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, make_trainer):
