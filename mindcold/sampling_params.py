@@ -76,7 +76,7 @@ class SamplingParams:
     beta: float = _param(0.5, "CoLD: strength of the contrast; 0 is the adapter alone", float, CONTRAST, low=0)
 
     draft: str | None = _param(
-        None, "none, trigram, or aded: as published; for cdsl what looks ahead: base, trigram or a model of the same vocabulary", str
+        None, "none, trigram or aded (as published); for cdsl also base or a model of the same vocabulary", str
     )
     draft_tokens: int | None = _param(
         None, "nodes of every draft tree; by default what gains most", int, DRAFT, low=1, high=64

@@ -98,10 +98,11 @@ class ForwardResult:
         return self._output.row(self._first + head)
 
     def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """The best tokens of every head that were asked for, int32 [heads, k], -1 for none, and their log-probabilities."""
-        heads, best, logprobs = slice(self._first, self._first + self.feed.heads), self._output.best, self._output.best_logprobs
+        """The best tokens of every head, int32 [heads, k], -1 for none, and their log-probabilities, float32."""
+        best, logprobs = self._output.best, self._output.best_logprobs
         assert best is not None and logprobs is not None
-        return best[heads], logprobs[heads]
+        end = self._first + self.feed.heads
+        return best[self._first : end], logprobs[self._first : end]
 
     def child(self, head: int, token: int) -> int:
         """Node of the draft that has this token after a head, -1 for none."""

@@ -102,7 +102,11 @@ class TokenTree:
         state.count_accepted(accepted)
         if draft.tokens and state.draft_budget:
             state.draft_budget.observed(draft.probabilities, accepted)
-        rows = Verified(draft.tokens, draft.parents, *self.result.ranked()) if state.drafter and state.drafter.best else None
+        rows = (
+            Verified(draft.tokens, draft.parents, *self.result.ranked())
+            if state.drafter and state.drafter.best
+            else None
+        )
         state.teach(new, rows)
 
 

@@ -173,8 +173,9 @@ class Engine:
     def run(self, plan: StepPlan, scores: bool = False, best: int = 0) -> StepOutput:
         """Run a plan: all of it happens, or nothing changes.
 
-        The tokens are chosen in the graph; `scores` come out only on request, since a vocabulary of float32 per head
-        costs more to hand over than to compute; so do the `best` tokens of each head. An interrupt (Ctrl-C) in the meantime is raised after the step.
+        The tokens are chosen in the graph; `scores`, and the `best` tokens of each head, come out only on request:
+        a vocabulary of float32 per head costs more to hand over than to compute. An interrupt (Ctrl-C) in the meantime
+        is raised after the step.
         """
         while len(self._moves) > MAX_ROWS:  # more than one step can take
             self._launch(StepPlan())
@@ -192,12 +193,14 @@ class Engine:
             known, started = (kind, rows, heads) in self._ran, time.perf_counter()
             out = self._graph(kind)(*arguments)
             chosen, logprobs = out[0].asnumpy(), out[1].asnumpy()
-            ranked = (out[-2].asnumpy(), out[-1].asnumpy()) if best else (None, None)
+            best_tokens = out[-2].asnumpy() if best else None
+            best_logprobs = out[-1].asnumpy() if best else None
             del self._moves[: len(moves)]
             self._ran.add((kind, rows, heads))
             seconds = time.perf_counter() - started if known else None
         tokens, accepted = chosen.tolist()
-        return StepOutput(tokens, accepted, logprobs.tolist(), out[2] if scores else None, *ranked, seconds)
+        every = out[2] if scores else None
+        return StepOutput(tokens, accepted, logprobs.tolist(), every, best_tokens, best_logprobs, seconds)
 
     def logits(self, plan: StepPlan) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""

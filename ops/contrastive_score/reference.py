@@ -21,8 +21,8 @@ def contrastive_score(
     * every other token, and every token whose expert logit is -inf, has score -inf;
     * the token is the best one, the lowest id on ties (0 if all are -inf); logprob is its log-softmax of the scores.
 
-    With `best` = k > 0 two more follow: the k best tokens int32 [P, k] by falling score, the lowest id first on ties, -1
-    where no token with a score is left; and their log-softmax float32 [P, k], -inf where there is none.
+    With `best` = k > 0 two more follow: the k best tokens int32 [P, k] by falling score, the lowest id first on ties,
+    -1 where no token with a score is left; and their log-softmax float32 [P, k], -inf where there is none.
 
     Logits that are read are not NaN and not +inf. beta > 0 with base = -inf gives +inf.
     """

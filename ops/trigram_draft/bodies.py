@@ -119,7 +119,7 @@ class CppTrigram:
         library.trigram_forget_index.restype = None
         self._remember, self._absorb = library.trigram_remember, library.trigram_absorb
         self._remember.argtypes = [table, table, index, *ids, ctypes.c_int64]
-        rows = [array_, array_, ctypes.c_int64, array_, array_, ctypes.c_int64]
+        rows: list[Any] = [array_, array_, ctypes.c_int64, array_, array_, ctypes.c_int64]
         self._absorb.argtypes = [table, *ids, *rows]
         self._update.restype = self._remember.restype = self._absorb.restype = None
         self._draft.argtypes = [table, table, index, *ids, number, number, real, *out]

@@ -17,9 +17,10 @@ def successors(tables: list[Table], index: TextIndex, text: Sequence[int]) -> di
 def best_first(
     tables: list[Table], index: TextIndex, ids: Sequence[int], budget: int, depth: int, floor: float
 ) -> tuple[list[int], list[int], list[float]]:
-    """The draft tree of the `budget` most probable nodes after a text; recalls from its index are believed as the last table counts.
+    """The draft tree of the `budget` most probable nodes after a text, of which `index` knows what followed what.
 
-    Gives tokens, parents (-1 for the root's children) and probabilities.
+    Recalls, and what was said, are believed as the last table has it. Gives tokens, parents (-1 for the root's
+    children) and probabilities.
 
     Nodes come in the order of the probability of their path, which is optimal for a budget: the expected number of
     accepted tokens is the sum of these probabilities. Nodes deeper than `depth` or less probable than `floor` are left

@@ -64,7 +64,7 @@ def absorb(
 
 
 def believe(table: Table, last: tuple[int, ...], found: dict[int, float]) -> dict[int, float]:
-    """Counted and recalled tokens and those that were said, each with the probability that such ones were right with."""
+    """Counted and recalled tokens and those that were said, each as probable as such ones were right."""
     said, kind = dict[int, float](), 0
     for key, line in said_keys(last):
         place = find(table, key)

@@ -362,7 +362,7 @@ def test_what_is_said_joins_what_is_counted():
         odds = constant + counted * log_odds(count) + said * log_odds(np.float32(share))
         assert np.isclose(found[token], 1 / (1 + np.exp(-odds)), rtol=1e-5)
     assert found[5] > found[7] > found[6] > 0
-    sure = {token: 0.999 for token in range(10, 20)}
+    sure = dict.fromkeys(range(10, 20), 0.999)
     assert np.isclose(sum(believe(table, last_tokens([1], 1), sure).values()), 1.0)
 
 
