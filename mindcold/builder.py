@@ -13,7 +13,7 @@ from mindcold.errors import RequestError
 from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.prompts import PromptEncoder
 from mindcold.request import BASE, Request
-from mindcold.sampling_params import SamplingParams
+from mindcold.sampling_params import DRAFTS, SamplingParams
 from mindcold.tokenizer import Tokenizer
 
 
@@ -41,8 +41,9 @@ class RequestBuilder:
         prompt, adapter = self._encoder.encode(request.prompt, where), self.adapter_id(request.adapter)
         name, options = self.defaults_of(adapter).complete(request.method, request.options)
         method, params = find(name), SamplingParams.of(options)
-        contrast = method.contrast(params)
         method.check(params)
+        draft = method.draft if params.draft is None else params.draft
+        params, contrast = params.preset(draft), method.contrast(params)
         if params.stops and self._tokenizer is None:
             raise RequestError("stop_strings: the model has no tokenizer; use eos_token_id")
         if contrast and not self._engine.adapters:
@@ -72,19 +73,20 @@ class RequestBuilder:
             constraints=watched,
             cumulative=any(item.cumulative for item in constraints),
         )
-        self._add_drafts(state, trigrams)
+        self._add_drafts(state, draft, trigrams)
         return state
 
-    def _add_drafts(self, state: RequestState, trigrams: TrigramTables) -> None:
+    def _add_drafts(self, state: RequestState, draft: str, trigrams: TrigramTables) -> None:
         """The drafter of a request, and what looks ahead for it."""
         method, params = state.method, state.params
-        draft = method.draft if params.draft is None else params.draft
         if draft == "none" and method.drafts is None:
             raise RequestError(f"draft: method {method.name!r} needs one: base, trigram or a model folder")
         if draft == "none":
             return
         score = "plain" if not state.contrast else f"alpha {params.alpha} beta {params.beta}"
         key = TableKey(self._name(state.adapter), score)
+        if params.adaptation != "decay":
+            key = key._replace(score=f"{score}, {params.adaptation}")  # what learns in another way is another table
         state.drafter = TrigramDrafter(trigrams, key, params.search, params.adaptation)
         state.draft_budget = trigrams.budget(key, state.needs_scores)
         if method.drafts is None:
@@ -94,7 +96,7 @@ class RequestBuilder:
         self, own: TrigramDrafter, draft: str, trigrams: TrigramTables, params: SamplingParams
     ) -> RolloutSource:
         """What looks ahead: the base, the trigrams, or another model of the same vocabulary."""
-        if draft == "trigram":
+        if draft in DRAFTS:
             return RolloutSource(own)
         engine = self._engine if draft == BASE else self._draft_models.engine(draft)
         owner = BASE if draft == BASE else f"{DRAFT_MODEL}{draft}"

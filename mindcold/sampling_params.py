@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from mindcold.errors import RequestError
@@ -14,6 +14,12 @@ SEARCHES = ("best_first", "mcts")
 tree search."""
 ADAPTATIONS = ("decay", "aded")
 """How trigrams learn: with forgetting, or by the published rule."""
+DRAFTS: dict[str, dict[str, Any]] = {
+    "trigram": {},
+    "aded": {"search": "mcts", "adaptation": "aded", "draft_tokens": 64},
+}
+"""Names of drafts without a second model, and the keywords they stand for where none is given; aded is as published
+(arXiv 2407.12021 and its code)."""
 
 ALWAYS, SAMPLING, CONTRAST, SCORE, DRAFT = "always", "sampling", "contrast", "score", "draft"
 """What a method must have for a keyword to mean something; other groups are named by the method's search."""
@@ -70,7 +76,7 @@ class SamplingParams:
     beta: float = _param(0.5, "CoLD: strength of the contrast; 0 is the adapter alone", float, CONTRAST, low=0)
 
     draft: str | None = _param(
-        None, "none or trigram; for cdsl what looks ahead: base, trigram or a model of the same vocabulary", str
+        None, "none, trigram or aded (as published); for cdsl also base or a model of the same vocabulary", str
     )
     draft_tokens: int | None = _param(
         None, "nodes of every draft tree; by default what gains most", int, DRAFT, low=1, high=64
@@ -115,6 +121,11 @@ class SamplingParams:
                 hint = f", did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
                 raise RequestError(f"{name}: not a keyword of generate{hint}")
         return cls(**keywords)
+
+    def preset(self, draft: str) -> "SamplingParams":
+        """With the keywords a draft of this name stands for; those that are given stay."""
+        given = {name for name, _ in self.given()}
+        return replace(self, **{name: value for name, value in DRAFTS.get(draft, {}).items() if name not in given})
 
     def given(self) -> list[tuple[str, str]]:
         """Name and group of each keyword that differs from its default."""

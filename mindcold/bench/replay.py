@@ -9,13 +9,15 @@ from tqdm import tqdm
 
 from mindcold.bench.cases import METHODS, Case
 from mindcold.decoding import RequestState, Scheduler
-from mindcold.drafting import Budget, Draft
+from mindcold.drafting import Budget, Draft, Verified
 from mindcold.llm import LLM
 from mindcold.request import Request
 
 
 class Replay:
     """A drafter that knows the continuation: a chain whose every token is right with a set probability."""
+
+    best = 0
 
     def __init__(self, prompt: int, truth: Sequence[int], rate: float, vocab_size: int):
         self._prompt, self._truth, self._rate, self._size = prompt, truth, rate, vocab_size
@@ -31,7 +33,7 @@ class Replay:
         """None: nothing is rolled out."""
         return []
 
-    def observe(self, ids: Sequence[int], new: int) -> None:
+    def observe(self, ids: Sequence[int], new: int, rows: Verified | None = None) -> None:
         """Nothing to learn."""
 
 

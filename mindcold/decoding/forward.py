@@ -59,6 +59,8 @@ class ForwardRequest:
     contrast: Contrast | None = None
     scores: bool = False
     """Whether scores of the whole vocabulary are wanted, beside the best token."""
+    best: int = 0
+    """How many of the best tokens of each place are wanted, beside the choice."""
     drafting: bool = False
     """Whether it is for a draft, and no pass of the target."""
     offer: Callable[[int, int, int], None] | None = None
@@ -94,6 +96,13 @@ class ForwardResult:
     def scores(self, head: int = 0) -> np.ndarray:
         """Scores float32 [vocab], -inf for what may not come; read only."""
         return self._output.row(self._first + head)
+
+    def ranked(self) -> tuple[np.ndarray, np.ndarray]:
+        """The best tokens of every head, int32 [heads, k], -1 for none, and their log-probabilities, float32."""
+        best, logprobs = self._output.best, self._output.best_logprobs
+        assert best is not None and logprobs is not None
+        end = self._first + self.feed.heads
+        return best[self._first : end], logprobs[self._first : end]
 
     def child(self, head: int, token: int) -> int:
         """Node of the draft that has this token after a head, -1 for none."""

@@ -49,7 +49,7 @@ class Method:
     search: type[Search] = TokenTree
     draft: str = "none"
     """Its own drafter; the `draft` keyword overrides it."""
-    drafts: tuple[str, ...] | None = ("none", "trigram")
+    drafts: tuple[str, ...] | None = ("none", *sampling_params.DRAFTS)
     """Names `draft` may have; None also takes "base" and model folders."""
     sampled: bool = False
     """Draw from the scores unless `do_sample` says otherwise."""

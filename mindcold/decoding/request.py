@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.sampling import TokenFilter
-from mindcold.drafting import Budget, Drafter
+from mindcold.drafting import Budget, Drafter, Verified
 from mindcold.engine import Engine
 from mindcold.errors import MindcoldError
 from mindcold.model.adapter_bank import BASE_ADAPTER
@@ -153,11 +153,11 @@ class RequestState:
         self.accept_lengths += [0] * (length + 1 - len(self.accept_lengths))
         self.accept_lengths[length] += 1
 
-    def teach(self, new: int) -> None:
-        """Let the drafter learn the last `new` tokens."""
+    def teach(self, new: int, rows: Verified | None = None) -> None:
+        """Let the drafter learn the last `new` tokens, and what the model said in the pass that decided them."""
         if self.drafter and new:
             began = time.perf_counter()
-            self.drafter.observe(self.context, new)
+            self.drafter.observe(self.context, new, rows)
             self.drafting_seconds += time.perf_counter() - began
 
     def measure(self) -> None:

@@ -90,7 +90,8 @@ class StepBatch:
             sequence = item.feed.sequence
             plan.extend(sequence, sequence.pending[:count])
         self.rows = len(plan.rows)
-        output = self.engine.run(plan, self.scores)
+        best = max((item.forward.best for item in self.passes()), default=0)
+        output = self.engine.run(plan, self.scores, best)
         self.timed = output.seconds is not None
         for item, count in self._parts:
             sequence = item.feed.sequence

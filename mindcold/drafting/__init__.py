@@ -8,6 +8,7 @@ from mindcold.drafting.trigram import (
     TrigramDrafter,
     TrigramTables,
 )
+from mindcold.ops.trigram_draft.bodies import Verified
 
 __all__ = [
     "DRAFT_MODEL",
@@ -17,4 +18,5 @@ __all__ = [
     "TableKey",
     "TrigramDrafter",
     "TrigramTables",
+    "Verified",
 ]

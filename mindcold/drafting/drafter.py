@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mindcold.ops.trigram_draft.bodies import Verified
+
 
 @dataclass(slots=True)
 class Draft:
@@ -39,6 +41,9 @@ class Draft:
 class Drafter(Protocol):
     """One request's source of drafts."""
 
+    best: int
+    """How many of the best tokens of every verified row it learns from."""
+
     def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
         """A tree of at most `budget` tokens to follow `ids`, siblings different; those below `floor` need not be in."""
         ...
@@ -47,6 +52,6 @@ class Drafter(Protocol):
         """The likeliest tokens after `ids`, at most `length`, as far as the path is at least so probable."""
         ...
 
-    def observe(self, ids: Sequence[int], new: int) -> None:
-        """The last `new` tokens of `ids` are decided: learn from them."""
+    def observe(self, ids: Sequence[int], new: int, rows: Verified | None = None) -> None:
+        """The last `new` tokens of `ids` are decided: learn from them, and from what the model said in that pass."""
         ...

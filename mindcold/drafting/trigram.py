@@ -14,8 +14,7 @@ from mindcold.drafting.drafter import Draft
 from mindcold.errors import RequestError
 from mindcold.files import write_tensors
 from mindcold.ops import trigram_draft
-from mindcold.ops.trigram_draft.bodies import as_array
-from mindcold.ops.trigram_draft.recall import WINDOW
+from mindcold.ops.trigram_draft.bodies import Verified, as_array
 from mindcold.ops.trigram_draft.table import REACH, SUCCESSORS, WAYS, Table, last_tokens, normalise
 
 MEMORY = 27
@@ -38,13 +37,16 @@ class Adaptation:
     """What the other successors of its context keep of theirs."""
     window: int
     """Last tokens counted anew at every call; 0 counts each token once."""
+    best: int = 0
+    """How many of the best tokens of every verified row are learned, of rejected drafts too."""
 
 
-ADAPTATIONS = {"aded": Adaptation(0.04, 1.0, 16), "decay": Adaptation(0.24, 0.9, 0)}
+ADAPTATIONS = {"aded": Adaptation(0.04, 1.0, 16), "decay": Adaptation(0.24, 0.9, 0, 8)}
 """The published rule and its constants (arXiv 2407.12021 and its code); and one that forgets, which accepts more: a
-token counts once, with about the weight the first gives it over its calls, and what is seen no longer fades."""
+token counts once, with about the weight the first gives it over its calls, what is seen no longer fades, and what the
+model said beside its choices is learned."""
 
-DEPTH = 8
+DEPTH = 16
 """Longest path of a tree."""
 
 FLOOR = 1e-3
@@ -204,28 +206,32 @@ class TrigramDrafter:
     def __init__(self, tables: TrigramTables, key: TableKey, search: str = "best_first", adaptation: str = "decay"):
         self._tables, self._own = tables, tables.own(key)
         self._search, self._rule = search, ADAPTATIONS[adaptation]
+        self._index = tables.body.index()
+        self.best = self._rule.best
 
     def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
         """At most `budget` nodes to follow the text, the most probable ones the search finds."""
-        tables = self._tables
+        tables, recent = self._tables, ids[-REACH:]
         if self._search == "mcts":
             return Draft(*tables.body.search(tables.shared, self._own, last_tokens(ids, len(ids))[-2:], budget))
-        recent = ids[-(WINDOW + REACH) :]
-        return Draft(*tables.body.draft(tables.shared, self._own, recent, budget, DEPTH, max(floor, FLOOR)))
+        floor = max(floor, FLOOR)
+        return Draft(*tables.body.draft(tables.shared, self._own, self._index, recent, budget, DEPTH, floor))
 
     def path(self, ids: Sequence[int], length: int, floor: float = 0.0) -> list[int]:
         """The likeliest tokens after the text, at most `length`, as far as the path is at least so probable."""
         if length < 1:
             return []
         tables = self._tables
-        return tables.body.likeliest(tables.shared, self._own, ids[-(WINDOW + REACH) :], length, floor)
+        return tables.body.likeliest(tables.shared, self._own, self._index, ids[-REACH:], length, floor)
 
-    def observe(self, ids: Sequence[int], new: int) -> None:
-        """Count the new tokens in."""
-        rule, body, recent = self._rule, self._tables.body, as_array(ids[-(new + WINDOW + REACH) :])
+    def observe(self, ids: Sequence[int], new: int, rows: Verified | None = None) -> None:
+        """Count the new tokens in, and what the model said in the pass that decided them."""
+        tables, rule, body, recent = self._tables, self._rule, self._tables.body, as_array(ids[-(new + REACH) :])
         start = len(recent) - new
         if self._search != "mcts":
-            body.calibrate(self._tables.shared, self._own, recent, start)
+            body.remember(tables.shared, self._own, self._index, recent, start)
+        if rows and rule.best:
+            body.absorb(self._own, ids[: len(ids) - new][-REACH:], rows)
         if rule.window:
-            recent, start = recent[-rule.window :], 2
+            recent, start = as_array(ids[-rule.window :]), 2
         body.update(self._own, recent, start, rule.step, CAP, rule.keep)

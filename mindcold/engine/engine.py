@@ -61,6 +61,10 @@ class StepOutput:
     """Its natural log-probability under the score; -inf where nothing may come."""
     scores: ms.Tensor | None
     """Scores float32 [P, vocab], -inf for what may not come, if they were asked for."""
+    best: np.ndarray | None
+    """The k best tokens of each head, int32 [P, k], -1 where there is none, if they were asked for."""
+    best_logprobs: np.ndarray | None
+    """Their natural log-probabilities, float32 [P, k]."""
     seconds: float | None
     """What the step took; None where its graph had to be compiled first."""
 
@@ -78,6 +82,8 @@ class StepKind(NamedTuple):
     contrast: bool
     scores: bool
     masked: bool
+    best: int
+    """How many of the best tokens of each head come out."""
 
 
 class Engine:
@@ -164,21 +170,22 @@ class Engine:
         """Copy keys and values between slots at the start of the next step, in this order."""
         self._moves += slots
 
-    def run(self, plan: StepPlan, scores: bool = False) -> StepOutput:
+    def run(self, plan: StepPlan, scores: bool = False, best: int = 0) -> StepOutput:
         """Run a plan: all of it happens, or nothing changes.
 
-        The tokens are chosen in the graph; `scores` come out only on request, since a vocabulary of float32 per head
-        costs more to hand over than to compute. An interrupt (Ctrl-C) in the meantime is raised after the step.
+        The tokens are chosen in the graph; `scores`, and the `best` tokens of each head, come out only on request:
+        a vocabulary of float32 per head costs more to hand over than to compute. An interrupt (Ctrl-C) in the meantime
+        is raised after the step.
         """
         while len(self._moves) > MAX_ROWS:  # more than one step can take
-            self._launch(StepPlan(), False)
-        return self._launch(plan, scores)
+            self._launch(StepPlan())
+        return self._launch(plan, scores, best)
 
-    def _launch(self, plan: StepPlan, scores: bool) -> StepOutput:
+    def _launch(self, plan: StepPlan, scores: bool = False, best: int = 0) -> StepOutput:
         moves = self._moves[:MAX_ROWS]
         rows, heads = max(plan.bucket, row_bucket(max(1, len(moves)))), row_bucket(max(1, len(plan.heads)))
         numbers, alpha_beta = plan.head_matrix(heads)
-        kind = StepKind(plan.contrast, scores, plan.masked)
+        kind = StepKind(plan.contrast, scores, plan.masked, best)
         arguments = [ms.Tensor(plan.row_matrix(rows, moves)), ms.Tensor(numbers), ms.Tensor(alpha_beta)]
         if plan.masked:
             arguments.append(ms.Tensor(plan.mask_matrix(heads, self.vocab_size)))
@@ -186,16 +193,19 @@ class Engine:
             known, started = (kind, rows, heads) in self._ran, time.perf_counter()
             out = self._graph(kind)(*arguments)
             chosen, logprobs = out[0].asnumpy(), out[1].asnumpy()
+            best_tokens = out[-2].asnumpy() if best else None
+            best_logprobs = out[-1].asnumpy() if best else None
             del self._moves[: len(moves)]
             self._ran.add((kind, rows, heads))
             seconds = time.perf_counter() - started if known else None
         tokens, accepted = chosen.tolist()
-        return StepOutput(tokens, accepted, logprobs.tolist(), out[2] if scores else None, seconds)
+        every = out[2] if scores else None
+        return StepOutput(tokens, accepted, logprobs.tolist(), every, best_tokens, best_logprobs, seconds)
 
     def logits(self, plan: StepPlan) -> np.ndarray:
         """Raw logits of every row of a plan, float32 [rows of the plan, vocab]."""
         while len(self._moves) > MAX_ROWS:
-            self._launch(StepPlan(), False)
+            self._launch(StepPlan())
         moves = list(self._moves)
         rows = max(plan.bucket, row_bucket(max(1, len(moves))))
         matrix, take = plan.row_matrix(rows, moves), np.arange(rows, dtype=np.int32)
@@ -220,6 +230,6 @@ class Engine:
                 self._network = self._factory.build(self._pool.caches)
             cell = self._network
             if kind is not None:
-                cell = ScoreStep(self._network, kind.contrast, kind.scores, self._backend)
+                cell = ScoreStep(self._network, kind.contrast, kind.scores, self._backend, kind.best)
             self._graphs[kind] = Graph(cell)
         return self._graphs[kind]

@@ -8,7 +8,7 @@ row is doubled (its reduction loop would run in parallel with itself). The intri
 from mindspore import ops
 from mindspore.ops import kernel
 
-from mindcold.ops.contrastive_score.body import ContrastiveScore
+from mindcold.ops.contrastive_score.body import BestTokens, ContrastiveScore
 from mindcold.ops.hybrid import PINNED
 
 # The names below belong to the hybrid language and are bound when a kernel is parsed or run.
@@ -101,10 +101,14 @@ KERNELS = (forbid, row_best, contrast, first_best, exp_gap, row_sum, negative_lo
 
 
 class AkgContrastiveScore(ContrastiveScore):
-    """See reference.py; exp is approximate to 1e-4 relative, so logprob is within 1e-4 of the contract."""
+    """See reference.py; exp is approximate to 1e-4 relative, so logprob is within 1e-4 of the contract.
 
-    def __init__(self) -> None:
-        super().__init__(auto_prefix=False)
+    The k best tokens are taken from the scores by MindSpore's own operators.
+    """
+
+    def __init__(self, best: int = 0):
+        super().__init__(best)
+        self.best_tokens = BestTokens(best)
         self.forbid = ops.Custom(forbid, func_type="hybrid")
         self.row_best = ops.Custom(row_best, func_type="hybrid")
         self.contrast = ops.Custom(contrast, func_type="hybrid")
@@ -125,7 +129,11 @@ class AkgContrastiveScore(ContrastiveScore):
         best = self.row_best(scores)
         token = self.first_best(scores, best)
         logprob = self.negative_log(self.row_sum(self.exp_gap(scores, best)), best)
-        return scores[:rows], token[:rows].reshape(-1).astype("int32"), logprob[:rows].reshape(-1)
+        scores, logprob = scores[:rows], logprob[:rows].reshape(-1)
+        token = token[:rows].reshape(-1).astype("int32")
+        if self.best == 0:
+            return scores, token, logprob
+        return scores, token, logprob, *self.best_tokens(scores, logprob)
 
     def add_copy(self, row):
         """A second row like the only one, since a reduction over one row alone races with itself."""

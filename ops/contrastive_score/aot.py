@@ -14,8 +14,9 @@ SOURCE = Path(__file__).with_name("kernel.cc")
 class AotContrastiveScore(ContrastiveScore):
     """See reference.py."""
 
-    def __init__(self) -> None:
-        super().__init__(auto_prefix=False)
+    def __init__(self, best: int = 0):
+        super().__init__(best)
+        more = 2 if best else 0
         self.score, self.masked_score = (
             ops.Custom(
                 f"{build.library(SOURCE)}:contrastive_score",
@@ -23,8 +24,9 @@ class AotContrastiveScore(ContrastiveScore):
                     [alpha_beta[0], expert[1]],
                     alpha_beta[:1],
                     alpha_beta[:1],
+                    *[[alpha_beta[0], best]] * more,
                 ),
-                out_dtype=lambda *inputs: (ms.float32, ms.int32, ms.float32),
+                out_dtype=lambda *inputs: (ms.float32, ms.int32, ms.float32, *(ms.int32, ms.float32)[:more]),
                 func_type="aot",
             )
             for _ in range(2)

@@ -1,10 +1,12 @@
-// trigram_draft on CPU. The contract is reference.py, table.py and recall.py, and the arithmetic is theirs, in double
+// trigram_draft on CPU. The contract is reference.py, table.py, recall.py and said.py, and the arithmetic is theirs, in double
 // precision and in their order.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "mcts.h"
+#include "said.h"
 #include "table.h"
 
 namespace {
@@ -30,39 +32,68 @@ extern "C" void trigram_update(const Table* table, const int32_t* ids, int64_t c
   }
 }
 
-// Counts, in the own table, what recalls would have been right from `start` on.
-extern "C" void trigram_calibrate(const Table* shared, const Table* own, const int32_t* ids, int64_t count, int64_t start) {
+// Learns the k best tokens after a text and after each node of a draft.
+extern "C" void trigram_absorb(const Table* table, const int32_t* ids, int64_t count, const int32_t* tokens,
+                               const int32_t* parents, int64_t nodes, const int32_t* best, const float* logprobs,
+                               int64_t k) {
+  static thread_local std::vector<Last> lasts;
+  lasts.resize(nodes + 1);
+  for (int64_t row = 0; row <= nodes; ++row) {
+    if (row == 0) {
+      lasts[0] = last_tokens(ids, count);
+    } else {
+      const Last& above = lasts[parents[row - 1] + 1];
+      std::copy(above.begin() + 1, above.end(), lasts[row].begin());
+      lasts[row][kReach - 1] = tokens[row - 1];
+    }
+    absorb(*table, lasts[row], best + row * k, logprobs + row * k, k);
+  }
+}
+
+extern "C" TextIndex* trigram_index(int64_t limit) { return new TextIndex(limit); }
+
+extern "C" void trigram_forget_index(TextIndex* index) { delete index; }
+
+// Takes a text into its index from `start` on, and counts, in the own table, what recalls would have been right.
+extern "C" void trigram_remember(const Table* shared, const Table* own, TextIndex* index, const int32_t* ids,
+                                 int64_t count, int64_t start) {
   const Table* const tables[2] = {shared, own};
   Shares found;
   for (int64_t i = std::max<int64_t>(1, start); i < count; ++i) {
-    distribution(tables, last_tokens(ids, i), 0.0, &found);
-    const Matches m = matches(ids, i);
+    const Last last = last_tokens(ids, i);
+    const Followers m = index->matches(last);
+    if (m.count) distribution(tables, last, &found);
     for (int64_t rank = 0; rank < m.count; ++rank) {
       double* counts = counts_of(*own, m, rank, found.of(m.tokens[rank]));
       counts[0] = counts[0] * kRecallKeep + (m.tokens[rank] == ids[i] ? 1.0 : 0.0);
       counts[1] = counts[1] * kRecallKeep + 1.0;
     }
+    index->add(last, ids[i]);
   }
 }
 
 // Fills tokens, parents and probabilities with at most `budget` nodes and returns how many.
-extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const int32_t* ids, int64_t count,
-                                 int32_t budget, int32_t depth, double floor, int32_t* tokens, int32_t* parents,
-                                 double* probabilities) {
+extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const TextIndex* index, const int32_t* ids,
+                                 int64_t count, int32_t budget, int32_t depth, double floor, int32_t* tokens,
+                                 int32_t* parents, double* probabilities) {
   const Table* const tables[2] = {shared, own};
-  static thread_local std::vector<Candidate> open;    // a heap
-  static thread_local std::vector<int32_t> text;  // as much of the text as matters, and a path after it
+  static thread_local std::vector<Candidate> open;  // a heap
+  static thread_local std::vector<Last> lasts;      // tokens before each node's children, the root's first
   open.clear();
-  const int64_t known = std::min<int64_t>(count, kWindow + kReach);
-  text.assign(ids + count - known, ids + count);
+  lasts.resize(budget + 1);
+  lasts[0] = last_tokens(ids, count);
   Shares found;
   int64_t discovered = 0;
   const auto expand = [&](int32_t node, double probability, int32_t level) {
-    text.resize(known + level - 1);
-    for (int32_t at = node, i = level - 2; at >= 0; at = parents[at], --i) text[known + i] = tokens[at];
-    const int64_t size = static_cast<int64_t>(text.size());
-    distribution(tables, last_tokens(text.data(), size), floor / probability, &found);
-    recall(*own, text.data(), size, &found);
+    Last& last = lasts[node + 1];
+    if (node >= 0) {
+      const Last& above = lasts[parents[node] + 1];
+      std::copy(above.begin() + 1, above.end(), last.begin());
+      last[kReach - 1] = tokens[node];
+    }
+    distribution(tables, last, &found);
+    recall(*own, *index, last, &found);
+    believe(*own, last, &found);
     Share* end = std::remove_if(found.begin(), found.end(),
                                 [&](const Share& item) { return probability * item.value < floor; });
     std::sort(found.begin(), end, [](const Share& a, const Share& b) {
@@ -87,18 +118,17 @@ extern "C" int32_t trigram_draft(const Table* shared, const Table* own, const in
 }
 
 // Fills tokens with the likeliest path and returns its length.
-extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, const int32_t* ids, int64_t count,
-                                     int32_t length, double min_probability, int32_t* tokens) {
+extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, const TextIndex* index, const int32_t* ids,
+                                     int64_t count, int32_t length, double min_probability, int32_t* tokens) {
   const Table* const tables[2] = {shared, own};
-  const int64_t known = std::min<int64_t>(count, kWindow + kReach);
-  std::vector<int32_t> text(ids + count - known, ids + count);
+  Last last = last_tokens(ids, count);
   Shares found;
   double probability = 1;
   int32_t size = 0;
   for (; size < length; ++size) {
-    const int64_t end = static_cast<int64_t>(text.size());
-    distribution(tables, last_tokens(text.data(), end), min_probability / probability, &found);
-    recall(*own, text.data(), end, &found);
+    distribution(tables, last, &found);
+    recall(*own, *index, last, &found);
+    believe(*own, last, &found);
     if (found.empty()) break;
     const Share best = *std::min_element(found.begin(), found.end(), [](const Share& a, const Share& b) {
       return a.value != b.value ? a.value > b.value : a.token < b.token;
@@ -106,7 +136,8 @@ extern "C" int32_t trigram_likeliest(const Table* shared, const Table* own, cons
     probability *= best.value;
     if (probability < min_probability || probability <= 0) break;
     tokens[size] = best.token;
-    text.push_back(best.token);
+    std::copy(last.begin() + 1, last.end(), last.begin());
+    last[kReach - 1] = best.token;
   }
   return size;
 }

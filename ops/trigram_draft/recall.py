@@ -1,15 +1,17 @@
 """Prompt lookup: what followed the same tokens earlier in a text, believed as often as that was right so far.
 
-Prompt lookup is Saxena's (2023); here its probability is measured: `Table.recalls` counts hits, by how many tokens
-agree, by how recent the place is among those that agree as far, and by the probability the contexts give the token.
+Prompt lookup is Saxena's (2023); here it costs the same however long the text is, and its probability is measured:
+`Table.recalls` counts hits, by how many tokens agree, by how recent the place is among those that agree as far, and by
+the probability the contexts give the token.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from mindcold.ops.trigram_draft.table import RANKS, REACH, Table, distribution, last_tokens
 
-WINDOW = 256
-"""Tokens back in which an earlier place is looked for."""
+LIMIT = 1 << 20
+"""Runs of tokens an index knows at most, in 32 MB; what is new then is left out."""
 
 BOUNDS = (0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 """Between classes of probability."""
@@ -18,18 +20,33 @@ RECALL_KEEP = 0.99
 """Weight of the past in what is counted of recalls."""
 
 
-def matches(ids: Sequence[int]) -> tuple[int, list[int]]:
-    """How many last tokens of a text agree with those at the best earlier place, and what followed there."""
-    end, agree, found = len(ids) - 1, 0, list[int]()
-    for place in range(end - 1, max(-1, end - 1 - WINDOW), -1):
-        length = 0
-        while length < REACH and length <= place and ids[place - length] == ids[end - length]:
-            length += 1
-        if length > agree:
-            agree, found = length, [ids[place + 1]]
-        elif length and length == agree and len(found) < RANKS and ids[place + 1] not in found:
-            found.append(ids[place + 1])
-    return agree, found
+@dataclass(slots=True)
+class TextIndex:
+    """What followed every run of one to eight tokens of a text: the last three different tokens, the latest first."""
+
+    followers: dict[tuple[int, ...], list[int]] = field(default_factory=dict)
+    limit: int = LIMIT
+
+    def add(self, ids: Sequence[int], place: int) -> None:
+        """Take in the token at a place, with the runs that end before it."""
+        token = ids[place]
+        for length in range(1, min(REACH, place) + 1):
+            run = tuple(ids[place - length : place])
+            if run not in self.followers and len(self.followers) >= self.limit:
+                return
+            found = self.followers.setdefault(run, [])
+            if token in found:
+                found.remove(token)
+            found.insert(0, token)
+            del found[RANKS:]
+
+    def matches(self, ids: Sequence[int]) -> tuple[int, list[int]]:
+        """How many last tokens of a text are the longest run that is known, and what followed it."""
+        for length in range(min(REACH, len(ids)), 0, -1):
+            found = self.followers.get(tuple(ids[len(ids) - length :]))
+            if found:
+                return length, list(found)
+        return 0, []
 
 
 def class_of(probability: float) -> int:
@@ -37,9 +54,9 @@ def class_of(probability: float) -> int:
     return sum(probability >= bound for bound in BOUNDS)
 
 
-def recall(table: Table, ids: Sequence[int], found: dict[int, float]) -> dict[int, float]:
+def recall(table: Table, index: TextIndex, ids: Sequence[int], found: dict[int, float]) -> dict[int, float]:
     """A distribution with the tokens that are recalled given the share of times that such ones were right."""
-    agree, tokens = matches(ids)
+    agree, tokens = index.matches(ids)
     if not tokens:
         return found
     shares = {}
@@ -57,12 +74,14 @@ def recall(table: Table, ids: Sequence[int], found: dict[int, float]) -> dict[in
     return {token: share * rest for token, share in found.items()} | shares
 
 
-def calibrate(tables: list[Table], ids: Sequence[int], start: int) -> None:
-    """Count, in the last table, what recalls would have been right from a place on."""
+def remember(tables: list[Table], index: TextIndex, ids: Sequence[int], start: int) -> None:
+    """Take a text into its index from a place on, and count in the last table what recalls would have been right."""
     for i in range(max(1, start), len(ids)):
-        found = distribution(tables, last_tokens(ids, i))
-        agree, tokens = matches(ids[:i])
+        agree, tokens = index.matches(ids[max(0, i - REACH) : i])
+        if tokens:
+            found = distribution(tables, last_tokens(ids, i))
         for rank, token in enumerate(tokens):
             counts = tables[-1].recalls[agree - 1, rank, class_of(found.get(token, 0.0))]
             counts *= RECALL_KEEP
             counts += float(token == ids[i]), 1.0
+        index.add(ids, i)

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdint>
 
+#include "text_index.h"
+
 // Arrays of a table: keys [n, 4, 2], tokens, weights [n, 4, 12], recalls [8, 3, 9, 2], and n.
 struct Table {
   int32_t* keys;
@@ -18,7 +20,6 @@ namespace {
 
 constexpr int64_t kWays = 4;
 constexpr int64_t kSuccessors = 12;
-constexpr int32_t kNone = -1;
 
 struct Context {
   int32_t first, second;
@@ -33,11 +34,6 @@ uint32_t mix(int32_t first, int32_t second, uint32_t salt) {
 int64_t bucket_of(Context c, int64_t buckets) {
   return mix(c.first, c.second, 0x27D4EB2Fu) % static_cast<uint64_t>(buckets);
 }
-
-constexpr int kReach = 8;
-
-// The last eight tokens, -1 for one that is not there.
-using Last = std::array<int32_t, kReach>;
 
 constexpr int kContexts = 5;
 
@@ -82,7 +78,8 @@ int64_t lightest(const Table& t, int64_t bucket) {
   return best;
 }
 
-void increment(const Table& t, Context c, int32_t token, float amount, float cap, float keep) {
+// The entry of a context; a new one takes the place of the lightest.
+int64_t claim(const Table& t, Context c) {
   int64_t entry = find(t, c);
   if (entry < 0) {
     entry = lightest(t, bucket_of(c, t.buckets));
@@ -90,9 +87,12 @@ void increment(const Table& t, Context c, int32_t token, float amount, float cap
     std::fill_n(t.tokens + entry * kSuccessors, kSuccessors, kNone);
     std::fill_n(t.weights + entry * kSuccessors, kSuccessors, 0.0f);
   }
+  return entry;
+}
+
+void add(const Table& t, int64_t entry, int32_t token, float amount, float cap) {
   int32_t* tokens = t.tokens + entry * kSuccessors;
   float* weights = t.weights + entry * kSuccessors;
-  for (int64_t j = 0; j < kSuccessors; ++j) weights[j] *= keep;
   int64_t i = std::find(tokens, tokens + kSuccessors, token) - tokens;
   if (i == kSuccessors) {
     i = std::min_element(weights, weights + kSuccessors) - weights;
@@ -101,12 +101,20 @@ void increment(const Table& t, Context c, int32_t token, float amount, float cap
   weights[i] = std::min(cap, weights[i] + amount);
 }
 
+void increment(const Table& t, Context c, int32_t token, float amount, float cap, float keep) {
+  const int64_t entry = claim(t, c);
+  float* weights = t.weights + entry * kSuccessors;
+  for (int64_t j = 0; j < kSuccessors; ++j) weights[j] *= keep;
+  add(t, entry, token, amount, cap);
+}
+
 struct Share {
   int32_t token;
   double value;
 };
 
-// Tokens and their shares, in the order they were found; room for all contexts of two tables and what is recalled.
+// Tokens and their shares, in the order they were found; room for all contexts of two tables what is recalled
+// and what was said.
 class Shares {
  public:
   void clear() { count_ = 0; }
@@ -159,16 +167,16 @@ class Shares {
   }
 
  private:
-  Share items_[kContexts * 2 * kSuccessors + 3];
+  Share items_[(kContexts * 2 + 1) * kSuccessors + kRanks];
   int64_t count_ = 0;
 };
 
-void distribution(const Table* const (&tables)[2], const Last& last, double min_probability, Shares* found) {
+void distribution(const Table* const (&tables)[2], const Last& last, Shares* found) {
   found->clear();
   double left = 1;
   Context known[kContexts];
   const int count = contexts(last, known);
-  for (int k = 0; k < count && left >= min_probability; ++k) {
+  for (int k = 0; k < count; ++k) {
     Shares weights;
     for (const Table* t : tables) weights.add(*t, known[k]);
     const double total = weights.sum();
@@ -179,36 +187,11 @@ void distribution(const Table* const (&tables)[2], const Last& last, double min_
   }
 }
 
-constexpr int64_t kRanks = 3;
-constexpr int64_t kWindow = 256;
 constexpr double kRecallKeep = 0.99;
 constexpr std::array<double, 8> kBounds{0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95};
 
-// What followed the same tokens earlier in a text.
-struct Matches {
-  int64_t agree = 0, count = 0;
-  int32_t tokens[kRanks];
-};
-
-Matches matches(const int32_t* ids, int64_t size) {
-  Matches out;
-  const int64_t end = size - 1;
-  for (int64_t place = end - 1; place > std::max<int64_t>(-1, end - 1 - kWindow); --place) {
-    int64_t length = 0;
-    while (length < kReach && length <= place && ids[place - length] == ids[end - length]) ++length;
-    if (length == 0 || length < out.agree) continue;
-    const int32_t token = ids[place + 1];
-    if (length > out.agree) {
-      out.agree = length, out.count = 1, out.tokens[0] = token;
-    } else if (out.count < kRanks && std::find(out.tokens, out.tokens + out.count, token) == out.tokens + out.count) {
-      out.tokens[out.count++] = token;
-    }
-  }
-  return out;
-}
-
 // Hits and trials of a recalled token.
-double* counts_of(const Table& t, const Matches& m, int64_t rank, double probability) {
+double* counts_of(const Table& t, const Followers& m, int64_t rank, double probability) {
   int64_t kind = 0;
   for (const double bound : kBounds) kind += probability >= bound;
   const int64_t kinds = kBounds.size() + 1;
@@ -216,8 +199,8 @@ double* counts_of(const Table& t, const Matches& m, int64_t rank, double probabi
 }
 
 // Gives recalled tokens the share of times that such ones were right.
-void recall(const Table& t, const int32_t* ids, int64_t size, Shares* found) {
-  const Matches m = matches(ids, size);
+void recall(const Table& t, const TextIndex& index, const Last& last, Shares* found) {
+  const Followers m = index.matches(last);
   if (m.count == 0) return;
   double shares[kRanks];
   double total = 0, left = 1;
@@ -235,12 +218,6 @@ void recall(const Table& t, const int32_t* ids, int64_t size, Shares* found) {
   const double rest = left > 1e-9 ? std::min(1.0, (1 - total) / left) : 0.0;
   for (Share& item : *found) item.value *= rest;
   for (int64_t rank = 0; rank < m.count; ++rank) found->set(m.tokens[rank], shares[rank]);
-}
-
-Last last_tokens(const int32_t* ids, int64_t size) {
-  Last last;
-  for (int64_t j = 0; j < kReach; ++j) last[j] = size - kReach + j >= 0 ? ids[size - kReach + j] : kNone;
-  return last;
 }
 
 }  // namespace

@@ -122,9 +122,15 @@ def find(table: Table, context: tuple[int, int]) -> tuple[int, int] | None:
 def increment(table: Table, context: tuple[int, int], token: int, amount: float, cap: float, keep: float = 1.0) -> None:
     """Add to the weight of a successor, up to a cap, after all of its context have kept a share of theirs.
 
-    A new context takes the place of the entry of its bucket of the lowest weight, a new successor that of the lowest
-    weight in its entry; the first of several.
+    What is new takes the place of what has the lowest weight, the first of several.
     """
+    place = claim(table, context)
+    table.weights[place] *= np.float32(keep)
+    add(table, place, token, amount, cap)
+
+
+def claim(table: Table, context: tuple[int, int]) -> tuple[int, int]:
+    """Bucket and way of a context; a new one takes the place of the entry of its bucket of the lowest weight."""
     place = find(table, context)
     if place is None:
         bucket = bucket_of(*context, len(table.keys))
@@ -133,8 +139,12 @@ def increment(table: Table, context: tuple[int, int], token: int, amount: float,
         table.tokens[bucket, way] = NONE
         table.weights[bucket, way] = 0
         place = bucket, way
+    return place
+
+
+def add(table: Table, place: tuple[int, int], token: int, amount: float, cap: float) -> None:
+    """Add to the weight of a successor of an entry; a new one takes the place of that of the lowest weight."""
     tokens, weights = table.tokens[place], table.weights[place]
-    weights *= np.float32(keep)
     known = np.flatnonzero(tokens == token)
     i = int(known[0]) if len(known) else int(weights.argmin())
     if not len(known):
@@ -155,18 +165,16 @@ def update(table: Table, ids: list[int], start: int, amount: float, cap: float, 
             increment(table, context, ids[i], amount, cap, keep)
 
 
-def distribution(tables: list[Table], last: tuple[int, ...], min_probability: float = 0.0) -> dict[int, float]:
+def distribution(tables: list[Table], last: tuple[int, ...]) -> dict[int, float]:
     """What may follow eight tokens, and how probably: a context leaves what it does not know to the next shorter one.
 
     One that weighs w in all gets w / (w + 1/4) of what the longer ones left, those longer than trigrams w / (w + 1/2)
     (absolute weights count: what has been seen once is believed less than what has been seen often). Several tables add
-    up. Where less than `min_probability` is left, shorter contexts are not asked.
+    up.
     """
     found: dict[int, float] = {}
     left = 1.0
     for context in contexts(last):
-        if left < min_probability:
-            break
         weights: dict[int, float] = {}
         for table in tables:
             place = find(table, context)

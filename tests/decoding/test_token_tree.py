@@ -8,6 +8,7 @@ import pytest
 import mindcold
 import mindcold.builder
 from mindcold.drafting import Draft
+from mindcold.ops import contrastive_score
 from tests.folders import load_random, write_adapter, write_model
 
 VOCAB = 64
@@ -26,9 +27,13 @@ class Scripted:
     truth: list[int] = []
     prompt = 0
     kind = "oracle"
+    best = 3
+    made: list = []
 
     def __init__(self, tables, key, search, adaptation):
         self.random = random.Random(repr(key))
+        self.seen = []
+        self.made.append(self)
 
     def propose(self, ids, budget, floor=0.0):
         ahead = self.truth[len(ids) - self.prompt :]
@@ -64,8 +69,13 @@ class Scripted:
             draft.probabilities.append(1.0)
         return draft
 
-    def observe(self, ids, new):
-        pass
+    def observe(self, ids, new, rows=None):
+        """The best tokens of every row come with what was decided, the choice first."""
+        if rows is None:
+            return
+        assert rows.best.shape == rows.logprobs.shape == (1 + len(rows.tokens), 3)
+        assert len(rows.parents) == len(rows.tokens) and (rows.logprobs[:, 1:] <= rows.logprobs[:, :-1]).all()
+        self.seen.append((list(ids), new, rows))
 
     def path(self, ids, length, floor=0.0):
         return []
@@ -101,10 +111,53 @@ def test_any_draft_leaves_the_tokens_as_they_are(llm, name, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_best_tokens_of_every_row_reach_the_drafter(llm, name, masked, monkeypatch):
+    """In a batch, of right and wrong nodes: what the reference takes from the logits after each node's own path."""
+    prompts, options = [[5, 9, 33], [7, 8]], METHODS[name] | {"max_new_tokens": 12, "min_new_tokens": 0}
+    options |= {"suppress_tokens": [3, 17, 40]} if masked else {}
+    plain = llm.generate(prompts, **options)
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain[0].token_ids)
+    monkeypatch.setattr(Scripted, "prompt", 3)
+    monkeypatch.setattr(Scripted, "kind", "tree")
+    monkeypatch.setattr(Scripted, "made", [])
+    drafted = llm.generate(prompts, draft="trigram", draft_tokens=4, **options)
+    assert [out.token_ids for out in drafted] == [out.token_ids for out in plain]
+    allowed = np.ones((1, llm.config.vocab_size), np.int8)
+    allowed[0, [3, 17, 40]] = not masked
+    contrast = options["method"] == "cold"
+    weights = np.array([[options.get("alpha", 0.1), options.get("beta", 0.5)] if contrast else [0, 0]], np.float32)
+    assert len(Scripted.made) == 2 and all(drafter.seen for drafter in Scripted.made)
+    for ids, new, rows in [drafter.seen[i] for drafter in Scripted.made for i in (0, 1, -1)]:
+        paths = [ids[:-new]]
+        for token, parent in zip(rows.tokens, rows.parents, strict=True):
+            paths.append([*paths[parent + 1], token])
+        assert len(rows.best) == len(paths)
+        for path, best, logprobs in zip(paths, rows.best, rows.logprobs, strict=True):
+            if set(path) & set(llm.config.eos_token_ids):  # nothing is asked after an end of text
+                continue
+            expert, base = (llm.logits(path, adapter)[-1:] for adapter in (None, "base"))
+            *_, tokens, logs = contrastive_score.reference(expert, base, weights, allowed, 3)
+            assert best.tolist() == tokens[0].tolist()
+            np.testing.assert_allclose(logprobs, logs[0], atol=1e-5)
+
+
+def test_plain_decoding_compiles_nothing_for_drafts(tmp_path):
+    llm = mindcold.load(write_model(tmp_path / "m", seed=1))
+    llm.generate([5, 9, 33], max_new_tokens=4)
+    assert {kind.best for kind in llm.engine._graphs} == {0}
+    llm.generate([5, 9, 33], max_new_tokens=4, draft="aded")
+    assert {kind.best for kind in llm.engine._graphs} == {0}  # the published rule learns what was decided alone
+    llm.generate([5, 9, 33] * 99, max_new_tokens=4, draft="trigram")
+    assert {kind.best for kind in llm.engine._graphs} == {0, 8}
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_real_drafts_in_batches_and_one_by_one(llm, name):
     prompts, options = [[5, 9, 33], [7], [1, 2] * 9, [11, 12, 13, 14]], METHODS[name] | {"max_new_tokens": 30}
     plain = llm.generate(prompts, **options)
-    for size, search, rule in ((None, "best_first", "decay"), (2, "best_first", "aded"), (6, "mcts", "aded")):
+    for size, search, rule in ((None, "best_first", "decay"), (9, "best_first", "decay"), (6, "mcts", "aded")):
         own = {"draft": "trigram", "draft_tokens": size, "search": search, "adaptation": rule}
         drafted = llm.generate(prompts, **own, **options)
         assert [out.token_ids for out in drafted] == [out.token_ids for out in plain]

@@ -97,23 +97,28 @@ def edge_case(name):
 def test_edges(backend, case, setting):
     expert, base, alpha_beta = edge_case(case)
     alpha_beta[:] = setting
-    check(run(body_of(backend), expert, base, alpha_beta), expert, base, alpha_beta, exact=backend == "aot")
+    for best in (0, 5):
+        out = run(body_of(backend, best), expert, base, alpha_beta)
+        check(out, expert, base, alpha_beta, exact=backend == "aot", best=best)
 
 
 @pytest.mark.parametrize("backend", BODIES)
 @pytest.mark.parametrize(("rows", "vocab"), [(1, 1), (1, 13), (2, 1001), (16, 2048), (1, 151936), (5, 32000)])
 def test_shapes(backend, rows, vocab):
     expert, base, alpha_beta = random_case(rows, vocab)
-    body = body_of(backend)
-    for _ in range(3):
-        check(run(body, expert, base, alpha_beta), expert, base, alpha_beta, exact=backend == "aot")
+    for best in (0, 8):
+        body = body_of(backend, best)
+        for _ in range(3):
+            out = run(body, expert, base, alpha_beta)
+            check(out, expert, base, alpha_beta, exact=backend == "aot", best=best)
 
 
 @pytest.mark.parametrize("backend", BODIES)
 @pytest.mark.parametrize("masked", [False, True])
-def test_experts_and_amateurs_in_one_tensor_and_padding_anywhere(backend, masked):
+@pytest.mark.parametrize("best", [0, 8])
+def test_experts_and_amateurs_in_one_tensor_and_padding_anywhere(backend, masked, best):
     expert, base, alpha_beta = random_case(5, 20011)
-    body, real = body_of(backend), [0, 2, 4]
+    body, real = body_of(backend, best), [0, 2, 4]
     alpha_beta[[1, 3]] = (-1, 0)
     alpha_beta[4, 1] = 0
     expert[[1, 3]] = base[[1, 4]] = np.nan
@@ -125,7 +130,7 @@ def test_experts_and_amateurs_in_one_tensor_and_padding_anywhere(backend, masked
     out = ms.jit(step)(*map(ms.Tensor, (np.concatenate([expert, base]), alpha_beta, *masks)))
     out = [item.asnumpy()[real] for item in out]
     allowed = masks[0][real] if masked else None
-    check(out, expert[real], base[real], alpha_beta[real], exact=backend == "aot", allowed=allowed)
+    check(out, expert[real], base[real], alpha_beta[real], exact=backend == "aot", allowed=allowed, best=best)
 
 
 @pytest.mark.parametrize("backend", BODIES)
@@ -135,8 +140,8 @@ def test_masks(backend, case):
     allowed = random_mask(6, 257)
     for setting in ((0.1, 0.5), (0.0, 0.0), (1.0, 1.0), (0.0, 2.0), (0.001, 0.0), (1.0, 0.0)):
         alpha_beta[:] = setting
-        out = run(body_of(backend), expert, base, alpha_beta, allowed)
-        check(out, expert, base, alpha_beta, exact=backend == "aot", allowed=allowed)
+        out = run(body_of(backend, 4), expert, base, alpha_beta, allowed)
+        check(out, expert, base, alpha_beta, exact=backend == "aot", allowed=allowed, best=4)
         assert not (out[0] > -INF)[allowed == 0].any()
         assert out[1][3] == 0 and out[2][3] == -INF  # nothing is allowed there
 
@@ -175,18 +180,22 @@ def test_without_contrast_the_base_is_not_read(backend, masked):
 
 
 @functools.cache
-def body_of(backend):
-    return contrastive_score.body(backend)
+def body_of(backend, best=0):
+    return contrastive_score.body(backend, best=best)
 
 
-def check(out, expert, base, alpha_beta, exact, allowed=None):
-    scores, token, logprob = contrastive_score.reference(expert, base, alpha_beta, allowed)
+def check(out, expert, base, alpha_beta, exact, allowed=None, best=0):
+    scores, token, logprob, *ranked = contrastive_score.reference(expert, base, alpha_beta, allowed, best)
+    assert len(out) == 3 + len(ranked) == (5 if best else 3)
     if exact:  # the C++ body does the contract's arithmetic to the bit
         np.testing.assert_array_equal(out[0], scores)
     else:
         np.testing.assert_allclose(out[0], scores, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(out[1], token)
     np.testing.assert_allclose(out[2], logprob, rtol=1e-5, atol=2e-6)
+    if best:
+        np.testing.assert_array_equal(out[3], ranked[0])
+        np.testing.assert_allclose(out[4], ranked[1], rtol=1e-5, atol=4e-6)
 
 
 logits = arrays(np.float32, (2, 9), elements=st.floats(-50, 50, width=32))
@@ -233,16 +242,46 @@ def test_a_mask_is_a_smaller_vocabulary(expert, base, setting, allowed):
         assert (np.delete(scores[row], kept) == -INF).all()
 
 
-@given(logits, logits, strengths, st.none() | masks)
-def test_aot_equals_the_reference(expert, base, setting, allowed):
+@given(logits, logits, strengths, st.none() | masks, st.integers(0, 12))
+def test_aot_equals_the_reference(expert, base, setting, allowed, best):
     settings = np.array([setting] * 2, np.float32)
-    check(run_ctypes(expert, base, settings, allowed), expert, base, settings, exact=True, allowed=allowed)
+    out = run_ctypes(expert, base, settings, allowed, best)
+    check(out, expert, base, settings, exact=True, allowed=allowed, best=best)
 
 
-def run_ctypes(expert, base, alpha_beta, allowed=None):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([1, 8, 20]))
+def test_aot_finds_the_best_tokens_wherever_they_are(seed, levels, best):
+    """Rows of several blocks and stretches with few different scores, so that ties go across all borders."""
+    rng = np.random.default_rng(seed)
+    expert, base = (rng.choice([-INF, *range(levels)], (2, 9001)).astype(np.float32) for _ in range(2))
+    base[base == -INF] = 0
+    if seed % 2:  # few tokens are left
+        expert[rng.random(expert.shape) < 0.999] = -INF
+    settings = np.array([[0.0, 0.0], [0.2, 1.0]], np.float32)
+    check(run_ctypes(expert, base, settings, None, best), expert, base, settings, exact=True, best=best)
+
+
+@given(logits, logits, strengths, st.none() | masks, st.integers(1, 12))
+def test_the_best_tokens_are_the_order_of_the_scores(expert, base, setting, allowed, best):
+    settings = np.array([setting] * 2, np.float32)
+    scores, token, logprob, tokens, logprobs = contrastive_score.reference(expert, base, settings, allowed, best)
+    for row in range(2):
+        kept = tokens[row][tokens[row] >= 0]
+        assert len(kept) == min(best, (scores[row] > -INF).sum()) == len(set(kept.tolist()))
+        order = sorted(kept.tolist(), key=lambda i: (-scores[row, i], i))
+        assert kept.tolist() == order and (tokens[row][len(kept) :] == -1).all()
+        rest = np.delete(scores[row], kept)
+        assert not len(kept) or len(kept) == 9 or scores[row, kept[-1]] >= rest.max()
+        if len(kept):
+            assert kept[0] == token[row] and np.isclose(logprobs[row, 0], logprob[row])
+            assert np.exp(logprobs[row].astype(np.float64)).sum() <= 1 + 1e-5
+
+
+def run_ctypes(expert, base, alpha_beta, allowed=None, best=0):
     """The C++ body called without MindSpore, fast enough for many examples."""
     rows, vocab = expert.shape
     out = [np.zeros((rows, vocab), np.float32), np.zeros(rows, np.int32), np.zeros(rows, np.float32)]
+    out += [np.zeros((rows, best), np.int32), np.zeros((rows, best), np.float32)] if best else []
     inputs = [np.ascontiguousarray(item, np.float32) for item in (expert, base, alpha_beta)]
     inputs += [] if allowed is None else [allowed]
     operands = inputs + out
