@@ -8,7 +8,7 @@ import numpy as np
 
 from mindcold.constraints import ConstraintError
 from mindcold.decoding.request import Contrast, SelectedToken
-from mindcold.drafting import Draft
+from mindcold.drafting import Draft, Verified
 from mindcold.engine import Engine, StepOutput
 from mindcold.engine import Sequence as KVSequence
 from mindcold.errors import RequestError
@@ -97,12 +97,13 @@ class ForwardResult:
         """Scores float32 [vocab], -inf for what may not come; read only."""
         return self._output.row(self._first + head)
 
-    def ranked(self) -> tuple[np.ndarray, np.ndarray]:
-        """The best tokens of every head, int32 [heads, k], -1 for none, and their log-probabilities, float32."""
+    def verified(self) -> Verified | None:
+        """The best tokens of every head, for the drafter to learn; None where none were asked for."""
         best, logprobs = self._output.best, self._output.best_logprobs
-        assert best is not None and logprobs is not None
-        end = self._first + self.feed.heads
-        return best[self._first : end], logprobs[self._first : end]
+        if best is None or logprobs is None:
+            return None
+        part = slice(self._first, self._first + self.feed.heads)
+        return Verified(self.feed.draft.tokens, self.feed.draft.parents, best[part], logprobs[part])
 
     def child(self, head: int, token: int) -> int:
         """Node of the draft that has this token after a head, -1 for none."""

@@ -160,6 +160,11 @@ class RequestState:
             self.drafter.observe(self.context, new, rows)
             self.drafting_seconds += time.perf_counter() - began
 
+    @property
+    def best(self) -> int:
+        """How many of the best tokens of each verified place its drafter learns."""
+        return self.drafter.best if self.drafter else 0
+
     def measure(self) -> None:
         """Take the value of the constraints at the end."""
         if self.constraints and not self.error:

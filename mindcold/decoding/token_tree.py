@@ -13,7 +13,7 @@ from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
 from mindcold.decoding.forward import Feed, ForwardRequest, Mask, SequenceSpec, Steps
 from mindcold.decoding.request import RequestState
-from mindcold.drafting import Draft, Verified
+from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 
 
@@ -38,10 +38,11 @@ class TokenTree:
     def steps(self) -> Steps:
         """Tokens as passes decide them, one or, where drafts are right, several at once."""
         state, sequence = self.state, self.sequence
-        offer, best = (self._offer, state.drafter.best) if state.drafter else (None, 0)
+        offer = self._offer if state.drafter else None
         while True:
             self.feed = Feed(sequence, Draft(), root_masks(state))
-            (self.result,) = yield ForwardRequest([self.feed], state.contrast, state.needs_scores, best, offer=offer)
+            request = ForwardRequest([self.feed], state.contrast, state.needs_scores, state.best, offer=offer)
+            (self.result,) = yield request
             before, path, result = len(state.token_ids), list[int](), self.result
             try:
                 for selected, node in result.accept(self._choose if state.needs_scores else result.best):
@@ -96,12 +97,7 @@ class TokenTree:
         state.count_accepted(accepted)
         if draft.tokens and state.draft_budget:
             state.draft_budget.observed(draft.probabilities, accepted)
-        rows = (
-            Verified(draft.tokens, draft.parents, *self.result.ranked())
-            if state.drafter and state.drafter.best
-            else None
-        )
-        state.teach(new, rows)
+        state.teach(new, self.result.verified())
 
 
 def root_masks(state: RequestState) -> list[Mask]:
