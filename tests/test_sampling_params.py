@@ -53,3 +53,11 @@ def test_end_of_text_ids():
 def test_unknown_method_names_the_known():
     with pytest.raises(RequestError, match="method: 'beem' is not one of greedy, sample, cold"):
         decoding.find("beem")
+
+
+def test_a_draft_stands_for_keywords_that_are_not_given():
+    published = SamplingParams.of({"draft": "aded"}).preset("aded")
+    assert (published.search, published.adaptation, published.draft_tokens) == ("mcts", "aded", 64)
+    assert SamplingParams.of({"draft": "aded", "draft_tokens": 9}).preset("aded").draft_tokens == 9
+    plain = SamplingParams.of({"draft": "trigram"})
+    assert plain.preset("trigram") == plain

@@ -149,7 +149,7 @@ def test_plain_decoding_compiles_nothing_for_drafts(tmp_path):
     assert {kind.best for kind in llm.engine._graphs} == {0}
     llm.generate([5, 9, 33], max_new_tokens=4, draft="aded")
     assert {kind.best for kind in llm.engine._graphs} == {0}  # the published rule learns what was decided alone
-    llm.generate([5, 9, 33] * 99, max_new_tokens=4, draft="trigram")
+    llm.generate([5, 9, 33] * 60, max_new_tokens=4, draft="trigram", prefill_chunk=64)
     assert {kind.best for kind in llm.engine._graphs} == {0, 8}
 
 
@@ -157,8 +157,8 @@ def test_plain_decoding_compiles_nothing_for_drafts(tmp_path):
 def test_real_drafts_in_batches_and_one_by_one(llm, name):
     prompts, options = [[5, 9, 33], [7], [1, 2] * 9, [11, 12, 13, 14]], METHODS[name] | {"max_new_tokens": 30}
     plain = llm.generate(prompts, **options)
-    for size, search, rule in ((None, "best_first", "decay"), (9, "best_first", "decay"), (6, "mcts", "aded")):
-        own = {"draft": "trigram", "draft_tokens": size, "search": search, "adaptation": rule}
+    own_draft, small, published = {"draft": "trigram"}, {"draft": "trigram", "draft_tokens": 9}, {"draft": "aded"}
+    for own in (own_draft, small, published):
         drafted = llm.generate(prompts, **own, **options)
         assert [out.token_ids for out in drafted] == [out.token_ids for out in plain]
         assert [out.text for out in drafted] == [out.text for out in plain]
