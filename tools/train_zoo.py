@@ -219,35 +219,12 @@ def train_adapter(
 
 def draw_pictures(args: argparse.Namespace) -> None:
     """Loss of the runs that made each model, one after the other, as loss.csv and loss.png beside it."""
-    import csv
-
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import numpy as np
-    from matplotlib import pyplot
+    from loss_picture import draw
 
     models = {("base", "habits"): BASE, (args.adapter.name,): args.adapter, ("draft",): DRAFT}
     models |= {(folder.name,): folder for folder in (KEYWORDS, REPLIES, EDITS)}
     for runs, folder in models.items():
-        logs = [args.work / run / "loss.csv" for run in runs]
-        rows = [row for log in logs if log.is_file() for row in csv.DictReader(log.open(encoding="utf-8"))]
-        if not rows:
-            continue
-        with (folder / "loss.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["step", "loss", "learning_rate"])
-            writer.writerows([i, row["loss"], row["learning_rate"]] for i, row in enumerate(rows, 1))
-        losses = np.array([float(row["loss"]) for row in rows])
-        width = max(1, len(losses) // 50)
-        smooth = np.convolve(losses, np.ones(width) / width, "valid")
-        figure, axes = pyplot.subplots(figsize=(6, 3.2), dpi=110, layout="constrained")
-        axes.plot(np.arange(1, len(losses) + 1), losses, color="0.8", linewidth=0.8, label="each step")
-        axes.plot(np.arange(width, len(losses) + 1), smooth, color="C0", label=f"mean of {width} steps")
-        axes.set(xlabel="step", ylabel="loss (nats per token)", title=folder.name, ylim=(0, None))
-        axes.legend()
-        figure.savefig(folder / "loss.png")
-        pyplot.close(figure)
+        draw(folder, [args.work / run / "loss.csv" for run in runs])
 
 
 def evaluate(args: argparse.Namespace) -> None:
