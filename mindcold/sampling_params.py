@@ -97,9 +97,9 @@ class SamplingParams:
     exhaustive: bool = _param(
         False, "look ahead for candidates too that cannot win; changes the time alone", bool, "lookahead"
     )
-    tau_a: float = _param(0.0, "cdsl: share of a draft the target has to agree with", float, "acceptance", low=0)
+    tau_a: float = _param(0.5, "cdsl: share of a draft the target has to agree with", float, "acceptance", low=0)
     tau_r: float = _param(
-        0.5, "cdsl: reward a draft has to reach, for keywords the share of the missing ones", float, "acceptance", low=0
+        1.0, "cdsl: reward a draft has to reach, for keywords the share of the missing ones", float, "acceptance", low=0
     )
 
     def __post_init__(self) -> None:

@@ -39,14 +39,13 @@ QUESTIONS = (
 DRAFTED = ", drafts"
 """Ends the name of a row that is another one with drafts."""
 
-CDSL = {"draft": "trigram", "tau_a": 0.5, "tau_r": 1.0}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "base greedy": ("greedy", {"adapter": "base"}),
     "LoRA greedy": ("greedy", {}),
     "CoLD": ("cold", {}),
     "CoLD" + DRAFTED: ("cold", {"draft": "trigram"}),
-    "CDSL": ("cdsl", CDSL),
-    "CDSL by CoLD": ("cdsl", CDSL | {"score": "contrastive"}),
+    "CDSL": ("cdsl", {}),
+    "CDSL by CoLD": ("cdsl", {"score": "contrastive"}),
 }
 DRAFTS: dict[str, tuple[str, dict[str, Any]]] = {
     "greedy": ("greedy", {"adapter": "base"}),

@@ -44,7 +44,7 @@ DRAFTS = METHODS | {
 def lookahead(draft: str) -> dict[str, Case]:
     """CDLH and CDSL with a draft model, beside what does without a reward.
 
-    Thresholds that are not named are the defaults: tau_a 0, tau_r 0.5. All but "exhaustive" leave out candidates that
+    Thresholds that are not named are the defaults: tau_a 0.5, tau_r 1. All but "exhaustive" leave out candidates that
     cannot win.
     """
     settings: dict[str, dict[str, Any]] = {
@@ -55,14 +55,14 @@ def lookahead(draft: str) -> dict[str, Case]:
         "CDLH, exhaustive": {"method": "cdlh", "exhaustive": True},
         "CDLH, lookahead 0": {"method": "cdlh", "lookahead": 0},
         "CDSL": {},
+        "CDSL, tau_a 0": {"tau_a": 0.0},
         "CDSL, tau_a 0.25": {"tau_a": 0.25},
-        "CDSL, tau_a 0.5": {"tau_a": 0.5},
-        "CDSL, tau_r 1": {"tau_r": 1.0},
-        "CDSL, tau_a 0.5, tau_r 1": {"tau_a": 0.5, "tau_r": 1.0},
+        "CDSL, tau_r 0.5": {"tau_r": 0.5},
+        "CDSL, tau_a 0, tau_r 0.5": {"tau_a": 0.0, "tau_r": 0.5},
         "CDSL, lookahead 0": {"lookahead": 0},
         "CDSL, base drafts": {"draft": "base"},
         "CDSL, trigram drafts": TRIGRAM,
-        "CDSL, trigram drafts, tau_r 1": TRIGRAM | {"tau_r": 1.0},
+        "CDSL, trigram drafts, tau_r 0.5": TRIGRAM | {"tau_r": 0.5},
         "CoLD + CDSL": {"score": "contrastive"},
     }
     cdsl = {"method": "cdsl", "draft": draft}

@@ -110,6 +110,6 @@ for row in (
     Method("aded", PLAIN, TokenTree, "trigram"),  # arXiv 2407.12021
     Method("beam", EITHER, BeamSearch, drafts=("none",)),
     Method("cdlh", EITHER, RolloutSearch, "trigram"),  # arXiv 2402.06147
-    Method("cdsl", EITHER, SpeculativeRolloutSearch, "base", drafts=None),  # arXiv 2412.10418
+    Method("cdsl", EITHER, SpeculativeRolloutSearch, "trigram", drafts=None),  # arXiv 2412.10418
 ):
     register(row)

@@ -92,9 +92,7 @@ class RolloutSearch:
         if masks:
             draft, below = allowed_part(state, draft)
             masks += below
-        (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, True, state.best)
-        if state.drafter and (rows := result.verified()):
-            state.drafter.observe(state.context, 0, rows)
+        (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, scores=True)
         return result
 
     def _candidates(self, result: ForwardResult, head: int) -> list[Candidate]:
@@ -143,10 +141,9 @@ class RolloutSearch:
         first = True
         while length and (live := self._open(candidates, length)):
             feeds = [self._feed(i, candidates[i], context, length) for i in live]
-            wanted = first or self.keeps_scores
-            results = yield ForwardRequest(feeds, state.contrast, wanted, state.best)
+            results = yield ForwardRequest(feeds, state.contrast, scores=first or self.keeps_scores)
             for i, result in zip(live, results, strict=True):
-                self._take(self.branches[i], result, candidates[i], context)
+                self._take(self.branches[i], result, candidates[i])
             first = False
 
     def _open(self, candidates: list[Candidate], length: int) -> list[int]:
@@ -175,9 +172,9 @@ class RolloutSearch:
         draft = guess(state.drafter, ids, length - len(candidate.future) - 1) if state.drafter else Draft()
         return Feed(self.branches[branch], draft)
 
-    def _take(self, branch: Sequence, result: ForwardResult, candidate: Candidate, context: list[int]) -> None:
-        """Add what the target says to a roll-out, and let the drafter learn it."""
-        path, before = list[int](), len(candidate.future)
+    def _take(self, branch: Sequence, result: ForwardResult, candidate: Candidate) -> None:
+        """Add what the target says to a roll-out; the drafter learns what is decided alone."""
+        path = list[int]()
         for head, (selected, node) in enumerate(result.accept(result.best)):
             candidate.future.append(selected)
             candidate.heads.append((result, head))
@@ -188,6 +185,3 @@ class RolloutSearch:
                 break
         branch.accept(path)
         branch.pending = [candidate.future[-1].token]
-        if self.state.drafter:
-            ids = [*context, candidate.token, *(item.token for item in candidate.future)]
-            self.state.drafter.observe(ids, len(candidate.future) - before, result.verified())

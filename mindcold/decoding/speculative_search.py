@@ -7,9 +7,13 @@ from collections.abc import Generator
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.request import RequestState, SelectedToken
+from mindcold.decoding.rollout import Rolling
 from mindcold.decoding.rollout_search import MARGIN, Candidate, RolloutSearch
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
+
+FOLLOWED = 1
+"""Tokens decided one by one along a lookahead of the target before it looks ahead anew."""
 
 Head = tuple[ForwardResult, int]
 Following = Generator[ForwardRequest | SelectedToken, list[ForwardResult], tuple[int, SelectedToken | None]]
@@ -64,7 +68,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
                 yield from self._target_lookahead(self._candidates(result, 0))
 
     def _target_lookahead(self, candidates: list[Candidate]) -> Steps:
-        """One token by the target's own lookahead, and what can be decided along it."""
+        """One token by the target's own lookahead, and all of it or one token more along it."""
         yield from self._rollouts(candidates)
         best = self._best(candidates)
         winner, count, other = candidates[best], 0, None
@@ -72,7 +76,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
         self.known = []
         yield from self._decide([SelectedToken(winner.token, winner.logprob)])
         if future and self._agrees(1, 1):
-            count, other = yield from self._along(future, winner.heads, len(future), len(future))
+            count, other = yield from self._along(future, winner.heads, len(future), len(future), FOLLOWED)
         elif future:
             self.known = [item.token for item in future]
         self._follow(best, count + 1 if other else count)
@@ -97,12 +101,14 @@ class SpeculativeRolloutSearch(RolloutSearch):
     def _agrees(self, matched: int, drafted: int) -> bool:
         return (matched / drafted if drafted else 1.0) >= self.params.tau_a
 
-    def _along(self, said: list[SelectedToken], heads: list[Head], matched: int, drafted: int) -> Following:
+    def _along(
+        self, said: list[SelectedToken], heads: list[Head], matched: int, drafted: int, limit: int = 64
+    ) -> Following:
         """Decide tokens along what the target says, of which the first `matched` of `drafted` were foreseen.
 
-        Gives how many of them were taken, and the token that was preferred to the next one, if any.
+        At most `limit` of them one by one. Gives how many were taken, and the token preferred to the next one, if any.
         """
-        for i, item in enumerate(said):
+        for i, item in enumerate(said[:limit]):
             rest = said[i:]
             if i and not self._agrees(max(0, matched - i), max(0, drafted - i)):
                 self.known = [left.token for left in rest]
@@ -112,7 +118,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
                 yield from self._decide(rest)
                 return len(said), None
             candidates = self._candidates(*heads[i])
-            futures = yield from self._draft_lookahead(candidates, rest)
+            futures = yield from self._draft_lookahead(candidates)
             best = self._best(candidates)
             winner = candidates[best]
             same = winner.token == item.token
@@ -121,18 +127,17 @@ class SpeculativeRolloutSearch(RolloutSearch):
             yield from self._decide([chosen])
             if not same:
                 return i, chosen
-        return len(said), None
+        return min(len(said), limit), None
 
-    def _draft_lookahead(
-        self, candidates: list[Candidate], rest: list[SelectedToken]
-    ) -> Generator[ForwardRequest, list[ForwardResult], list[list[int]]]:
-        """What the draft says after each candidate, and of the target's own next token what the target says."""
+    def _draft_lookahead(self, candidates: list[Candidate]) -> Rolling:
+        """What the draft says after each candidate.
+
+        Also after the one whose continuation the target has said: drafts flatter, so like is compared with like.
+        """
         if len(candidates) == 1:
-            return [[item.token for item in rest[1:]]]
-        own, length = [item.token for item in rest[: 1 + self._lookahead]], self._lookahead
-        starts = [own if item.token == own[0] else [item.token] for item in candidates]
-        rolled = yield from self.rollouts.roll(self.state.context, starts, 1 + length)
-        futures = [[*start[1:], *more] for start, more in zip(starts, rolled, strict=True)]
+            return [[]]
+        starts = [[item.token] for item in candidates]
+        futures = yield from self.rollouts.roll(self.state.context, starts, 1 + self._lookahead)
         for candidate, future in zip(candidates, futures, strict=True):
             candidate.state.extend(future)
         return futures

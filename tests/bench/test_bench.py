@@ -6,7 +6,7 @@ import pytest
 
 from mindcold.cli import main
 
-LOOKAHEAD = {"CDLH, exhaustive", "CDLH, lookahead 0", "CDSL, tau_a 0.5, tau_r 1", "draft model alone"}
+LOOKAHEAD = {"CDLH, exhaustive", "CDLH, lookahead 0", "CDSL, tau_a 0, tau_r 0.5", "draft model alone"}
 
 
 def run(capsys, *arguments):
@@ -67,7 +67,7 @@ def test_lookahead_is_measured_with_its_controls(capsys):
     assert found["CDLH, exhaustive"]["mean reward"] == found["CDLH"]["mean reward"]
     assert found["CDLH, exhaustive"]["target passes"] > found["CDLH"]["target passes"]
     assert found["CDLH, lookahead 0"]["target passes"] < found["CDLH"]["target passes"]
-    assert found["CDSL, tau_a 0.5, tau_r 1"]["draft passes"] > 0 == found["draft model alone"]["draft passes"]
+    assert found["CDSL, tau_a 0, tau_r 0.5"]["draft passes"] > 0 == found["draft model alone"]["draft passes"]
 
 
 def test_replayed_drafts_are_accepted_as_often_as_is_set(capsys):

@@ -269,7 +269,9 @@ def test_a_batch_gives_what_one_by_one_gives(llm, monkeypatch, method, score):
 @pytest.mark.parametrize("method", ["cdlh", "cdsl", "beam"])
 def test_searches_wait_where_memory_does_not_suffice_for_all(llm, monkeypatch, method):
     options = {"lookahead": 3, "candidates": 4} if method != "beam" else {}
-    options |= {"constraint": Liked(range(0, 64, 3)), "max_new_tokens": 6}
+    options |= {"constraint": Liked(range(0, 64, 3)), "max_new_tokens": 6} | (
+        {"draft": "base"} if method == "cdsl" else {}
+    )
     alone = [llm.generate(prompt, method, **options).token_ids for prompt in PROMPTS]
     running, pool, engine = [], llm.engine._pool, llm.engine
     close, opened, size = pool.close, pool.open, {"cdlh": 60, "cdsl": 130, "beam": 40}[method]
@@ -407,7 +409,7 @@ def test_searches_teach_the_tables_of_their_own_score(llm, score, name):
     assert list(llm.trigrams._own) == [key]
     drafter = TrigramDrafter(llm.trigrams, key)
     assert drafter.path([*PROMPTS[0], *out.token_ids[:8]], 1) == out.token_ids[8:9]
-    llm.generate(PROMPTS[0], "cdsl", constraint=One(()), score=score, max_new_tokens=6)
+    llm.generate(PROMPTS[0], "cdsl", constraint=One(()), draft="base", score=score, max_new_tokens=6)
     assert {*llm.trigrams._own} == {key, TableKey("base")}
     llm.forget_drafts()
 

@@ -11,6 +11,7 @@ from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import ModelError
 from mindcold.model.shapes import weight_shapes
+from mindcold.model_folder import find_folder
 from mindcold.tokenizer import Tokenizer
 
 BASE, ADAPTER = "tiny-base", "tiny-steps"
@@ -69,3 +70,15 @@ def test_the_draft_model_shares_the_vocabulary_and_is_a_quarter():
     )
     sizes = [sum(math.prod(shape) for shape in weight_shapes(config).values()) for config in (base, draft)]
     assert 0.2 < sizes[1] / sizes[0] < 0.3
+
+
+def test_the_adapter_for_a_public_model():
+    """It fits SmolLM2, is what `git` and the wheel can carry, and its card says how it was made."""
+    folder = model_zoo.path("smollm2-commongen")
+    assert (folder / "adapter_model.safetensors").stat().st_size <= 10_000_000
+    adapter = Adapter.from_folder(folder, ModelConfig.from_folder(find_folder("smollm2-135m")))
+    assert adapter.rank == 16 and len(adapter.pairs) == 30 * 7
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "mindcold train" in card and "seed 0" in card and "loss.png" in card
+    losses = [float(line.split(",")[1]) for line in (folder / "loss.csv").read_text().splitlines()[1:]]
+    assert len(losses) == 625 and sum(losses[-50:]) < sum(losses[:50])
