@@ -28,7 +28,7 @@ def draw(output: Path, runs: dict[str, dict]) -> None:
             axes.bar(i + 0.2 * j, value, 0.18, color=color, yerr=errors, capsize=2, label=label if i == 0 else None)
     axes.set_xticks([i + 0.3 for i in range(len(runs))], list(runs))
     axes.set(xlabel="training pairs", ylabel="all words there (%)", ylim=(0, None))
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(output)
     pyplot.close(figure)
 

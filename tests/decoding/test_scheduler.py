@@ -146,7 +146,7 @@ def test_a_new_method_is_one_class_and_one_registration(llm):
         ("beam", {"beta": 0.3}, "beta: method 'beam' has no use for it"),
         ("cold", {"top_k": 3}, "top_k: method 'cold' has no use for it; it draws with do_sample=True"),
         ("sample", {"num_beams": 3}, "num_beams: method 'sample' has no use for it"),
-        ("cdlh", {"tau_a": 0.5}, "tau_a: method 'cdlh' has no use for it"),
+        ("cdlh", {"tau_a": 0.25}, "tau_a: method 'cdlh' has no use for it"),
         ("greedy", {"draft_tokens": 3}, "draft_tokens: method 'greedy' has no use for it; it drafts with"),
         ("beam", {"repetition_penalty": 2.0}, "repetition_penalty: method 'beam' takes none"),
     ],
@@ -256,7 +256,7 @@ def test_more_segments_than_a_step_can_name(llm):
 def test_sampled_drafts_keep_to_the_scores_a_step_hands_over(llm, monkeypatch):
     """Seventy nodes are asked for, a step hands over the scores of sixty-four heads."""
     heads, run = [], llm.engine.run
-    monkeypatch.setattr(llm.engine, "run", lambda plan, scores: (heads.append(len(plan.heads)), run(plan, scores))[1])
+    monkeypatch.setattr(llm.engine, "run", lambda plan, *more: (heads.append(len(plan.heads)), run(plan, *more))[1])
     llm.warm_drafts([[5, 9, *range(10, 90)]] * 3)
     options = {"draft": "trigram", "draft_tokens": 64, "search": "best_first", "max_new_tokens": 70, "eos_token_id": []}
     outs = llm.generate([[5, 9], [5, 9]], "sample", temperature=3.0, **options)
