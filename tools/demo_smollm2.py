@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from mindcold.errors import MindcoldError, ModelError
+from mindcold.errors import MindcoldError
 
 MODEL, ADAPTER = "smollm2-135m", "smollm2-commongen"
 
@@ -71,7 +71,6 @@ def main() -> int:
 def run(args: argparse.Namespace) -> int:
     """Decode, print texts and tables."""
     from mindcold.llm import load
-    from mindcold.model_folder import find_folder
     from mindcold.tasks import TASKS, Item, report
     from mindcold.tasks.evaluate import Evaluation, evaluate
     from mindcold.tasks.methods import MethodSpec
@@ -80,23 +79,13 @@ def run(args: argparse.Namespace) -> int:
     def specs(methods: dict[str, tuple[str, dict[str, Any]]]) -> list[MethodSpec]:
         return [MethodSpec(label, method, options) for label, (method, options) in methods.items()]
 
-    try:
-        adapter: Path | None = find_folder(args.adapter)
-    except ModelError:
-        if args.adapter != ADAPTER:
-            raise
-        adapter = None
-        print(
-            f"{ADAPTER} does not ship yet: sentences are left out; MINDCOLD_ADAPTER=FOLDER names one", file=sys.stderr
-        )
-    llm = load(MODEL, adapter)
+    llm = load(MODEL, args.adapter)
     parts: dict[str, Evaluation] = {}
-    if adapter:
-        with tempfile.TemporaryDirectory(prefix="mindcold-demo-") as folder:
-            path = Path(folder) / "sets.txt"
-            path.write_text("\n".join(SETS.strip().splitlines()[: args.sets]), encoding="utf-8")
-            items = TASKS["commongen"].read(path)
-        parts["sentences with given words"] = evaluate(llm, TASKS["commongen"], items, specs(METHODS))
+    with tempfile.TemporaryDirectory(prefix="mindcold-demo-") as folder:
+        path = Path(folder) / "sets.txt"
+        path.write_text("\n".join(SETS.strip().splitlines()[: args.sets]), encoding="utf-8")
+        items = TASKS["commongen"].read(path)
+    parts["sentences with given words"] = evaluate(llm, TASKS["commongen"], items, specs(METHODS))
     questions = [Item(text) for text in QUESTIONS]
     parts["longer texts of the base model"] = evaluate(llm, TASK, questions, specs(DRAFTS), max_new_tokens=96)
     if args.json:

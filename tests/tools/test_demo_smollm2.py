@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mindcold.decoding import find
+from mindcold.model_folder import find_folder
 from mindcold.sampling_params import SamplingParams
 
 PATH = Path(__file__).parents[2] / "tools" / "demo_smollm2.py"
@@ -49,12 +50,10 @@ def test_texts_and_tables(monkeypatch, capsys):
     assert parts["sentences with given words"][2]["hard coverage"]["value"] == 1.0
 
 
-def test_without_the_adapter_its_part_is_left_out(monkeypatch, capsys):
-    monkeypatch.setattr(demo, "ADAPTER", "not-shipped")
-    code, out, err = run(monkeypatch, capsys, "--adapter", "not-shipped")
-    assert code == 0 and "not-shipped does not ship yet: sentences are left out" in err and "longer texts" in out
-    assert "sentences with" not in out
-    code, out, err = run(monkeypatch, capsys, "--adapter", "/nowhere")
+def test_an_adapter_that_is_not_there_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo", "--adapter", "/nowhere"])
+    monkeypatch.setattr("mindcold.llm.load", lambda model, adapter: find_folder(adapter))
+    code, (out, err) = demo.main(), capsys.readouterr()
     assert (code, out) == (1, "") and err.startswith("demo: error: /nowhere: neither a folder")
     assert err.count("\n") == 1
 
