@@ -112,6 +112,13 @@ class ForwardResult:
             return max(self._output.accepted[place] - self._first - 1, -1)
         return self.feed.draft.child(head - 1, token)  # not the graph's own choice
 
+    def greedy(self, eos: Sequence[int]) -> Iterator[tuple[SelectedToken, int]]:
+        """`accept` of the best tokens, up to and with an end of text."""
+        for selected, node in self.accept(self.best):
+            yield selected, node
+            if selected.token in eos:
+                return
+
     def accept(self, decide: Callable[[int], tuple[int, float]]) -> Iterator[tuple[SelectedToken, int]]:
         """Decide tokens along the draft until one is not in it; with each the node it accepts, -1 for none.
 

@@ -30,8 +30,13 @@ class Candidate:
     state: ConstraintSet
     """The constraints after the token and the continuation."""
     future: list[SelectedToken] = field(default_factory=list)
-    heads: list[tuple[ForwardResult, int]] = field(default_factory=list)
-    """Where the scores of each token of the continuation are."""
+    result: ForwardResult | None = None
+    """The pass after the token, which has the scores of the continuation's beginning."""
+
+    @property
+    def tokens(self) -> list[int]:
+        """The token and its continuation."""
+        return [self.token, *(item.token for item in self.future)]
 
 
 class RolloutSearch:
@@ -44,8 +49,6 @@ class RolloutSearch:
     keywords = frozenset({"lookahead"})
     samples = False
     constrained = True
-    keeps_scores = False
-    """Whether the scores of whole roll-outs are of use, not only those after the candidate."""
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
@@ -64,16 +67,16 @@ class RolloutSearch:
 
     def steps(self) -> Steps:
         """Tokens one after the other."""
-        head: tuple[ForwardResult, int] | None = None
+        result: ForwardResult | None = None
         while True:
-            if head is None:
-                head = (yield from self._forward(Draft())), 0
-            candidates = self._candidates(*head)
+            if result is None:
+                result = yield from self._forward(Draft())
+            candidates = self._candidates(result, 0)
             yield from self._rollouts(candidates)
             best = self._best(candidates)
             winner = candidates[best]
-            head = winner.heads[0] if winner.heads else None
-            if head is None:
+            result = winner.result
+            if result is None:
                 self.main.pending = [winner.token]
             else:
                 self._follow(best, 1)
@@ -141,8 +144,10 @@ class RolloutSearch:
         first = True
         while length and (live := self._open(candidates, length)):
             feeds = [self._feed(i, candidates[i], context, length) for i in live]
-            results = yield ForwardRequest(feeds, state.contrast, scores=first or self.keeps_scores)
+            results = yield ForwardRequest(feeds, state.contrast, scores=first)
             for i, result in zip(live, results, strict=True):
+                if first:
+                    candidates[i].result = result
                 self._take(self.branches[i], result, candidates[i])
             first = False
 
@@ -155,8 +160,7 @@ class RolloutSearch:
             kept = [i for i in kept if candidates[i].logprob + weight >= sure - MARGIN]
             if len(kept) == 1:
                 return []
-        ends = [[candidates[i].token, *(item.token for item in candidates[i].future)][-1] for i in kept]
-        return [i for i, end in zip(kept, ends, strict=True) if len(candidates[i].future) < length and end not in eos]
+        return [i for i in kept if len(candidates[i].future) < length and candidates[i].tokens[-1] not in eos]
 
     def _follow(self, branch: int, count: int) -> None:
         """Take over the keys and values of the first tokens of a branch."""
@@ -165,7 +169,7 @@ class RolloutSearch:
 
     def _feed(self, branch: int, candidate: Candidate, context: list[int], length: int) -> Feed:
         """One branch with its pending token, and a guess where nothing is forbidden."""
-        state, ids = self.state, [*context, candidate.token, *(item.token for item in candidate.future)]
+        state, ids = self.state, [*context, *candidate.tokens]
         produced = len(ids) - len(state.prompt)
         if state.filter.active(produced):
             return Feed(self.branches[branch], masks=[state.filter.mask(ids, produced, candidate.state)])
@@ -175,13 +179,10 @@ class RolloutSearch:
     def _take(self, branch: Sequence, result: ForwardResult, candidate: Candidate) -> None:
         """Add what the target says to a roll-out; the drafter learns what is decided alone."""
         path = list[int]()
-        for head, (selected, node) in enumerate(result.accept(result.best)):
+        for selected, node in result.greedy(self.state.eos):
             candidate.future.append(selected)
-            candidate.heads.append((result, head))
             candidate.state.advance(selected.token)
             if node >= 0:
                 path.append(node)
-            if selected.token in self.state.eos:
-                break
         branch.accept(path)
         branch.pending = [candidate.future[-1].token]

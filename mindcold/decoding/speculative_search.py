@@ -4,7 +4,6 @@ and the reward decides. Its output is not that of CDLH token for token.
 
 from collections.abc import Generator
 
-from mindcold.constraints import ConstraintSet
 from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.decoding.rollout import Rolling
@@ -12,10 +11,6 @@ from mindcold.decoding.rollout_search import MARGIN, Candidate, RolloutSearch
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 
-FOLLOWED = 1
-"""Tokens decided one by one along a lookahead of the target before it looks ahead anew."""
-
-Head = tuple[ForwardResult, int]
 Following = Generator[ForwardRequest | SelectedToken, list[ForwardResult], tuple[int, SelectedToken | None]]
 
 
@@ -32,7 +27,6 @@ class SpeculativeRolloutSearch(RolloutSearch):
     """
 
     keywords = frozenset({"lookahead", "acceptance"})
-    keeps_scores = True
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
@@ -54,12 +48,11 @@ class SpeculativeRolloutSearch(RolloutSearch):
         while True:
             draft = yield from self._draft()
             result = yield from self._forward(Draft.chain(draft))
-            said = [item for item, _ in self._until_end(result)]
+            said = [item for item, _ in result.greedy(state.eos)]
             matched = sum(item.from_draft for item in said)
             state.drafted += len(draft)
             if self._agrees(matched, len(draft)):
-                heads = [(result, i) for i in range(len(said))]
-                count, other = yield from self._along(said, heads, matched, len(draft))
+                count, other = yield from self._along(said, result, matched, len(draft))
                 state.count_accepted(min(count, matched))
                 self.main.accept(range(count if other else count - 1))
                 self.main.pending = [(other or said[count - 1]).token]
@@ -75,8 +68,8 @@ class SpeculativeRolloutSearch(RolloutSearch):
         future = [item._replace(from_draft=False) for item in winner.future]
         self.known = []
         yield from self._decide([SelectedToken(winner.token, winner.logprob)])
-        if future and self._agrees(1, 1):
-            count, other = yield from self._along(future, winner.heads, len(future), len(future), FOLLOWED)
+        if winner.result and self._agrees(1, 1):
+            count, other = yield from self._along(future, winner.result, len(future), len(future), limit=1)
         elif future:
             self.known = [item.token for item in future]
         self._follow(best, count + 1 if other else count)
@@ -91,33 +84,27 @@ class SpeculativeRolloutSearch(RolloutSearch):
             known += more
         return known
 
-    def _until_end(self, result: ForwardResult) -> Generator[tuple[SelectedToken, int], None, None]:
-        """What the target says along the draft and after it, up to an end of text."""
-        for selected, node in result.accept(result.best):
-            yield selected, node
-            if selected.token in self.state.eos:
-                return
-
     def _agrees(self, matched: int, drafted: int) -> bool:
         return (matched / drafted if drafted else 1.0) >= self.params.tau_a
 
     def _along(
-        self, said: list[SelectedToken], heads: list[Head], matched: int, drafted: int, limit: int = 64
+        self, said: list[SelectedToken], result: ForwardResult, matched: int, drafted: int, limit: int | None = None
     ) -> Following:
         """Decide tokens along what the target says, of which the first `matched` of `drafted` were foreseen.
 
-        At most `limit` of them one by one. Gives how many were taken, and the token preferred to the next one, if any.
+        `result` has the scores of each, or of the first `limit`: at most so many are decided one by one. Gives how many
+        were taken, and the token preferred to the next one, if any.
         """
         for i, item in enumerate(said[:limit]):
             rest = said[i:]
-            if i and not self._agrees(max(0, matched - i), max(0, drafted - i)):
+            if i and not self._agrees(matched - i, drafted - i):
                 self.known = [left.token for left in rest]
                 return i, None
             if self._worth(rest) >= self._threshold() - MARGIN:
                 self.known = []
                 yield from self._decide(rest)
                 return len(said), None
-            candidates = self._candidates(*heads[i])
+            candidates = self._candidates(result, i)
             futures = yield from self._draft_lookahead(candidates)
             best = self._best(candidates)
             winner = candidates[best]
@@ -127,7 +114,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
             yield from self._decide([chosen])
             if not same:
                 return i, chosen
-        return min(len(said), limit), None
+        return len(said[:limit]), None
 
     def _draft_lookahead(self, candidates: list[Candidate]) -> Rolling:
         """What the draft says after each candidate.
@@ -144,7 +131,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
 
     def _worth(self, tokens: list[SelectedToken]) -> float:
         """The reward of the text with these tokens."""
-        fork: ConstraintSet = self.constraints.fork()
+        fork = self.constraints.fork()
         fork.extend([item.token for item in tokens])
         return fork.value()
 
