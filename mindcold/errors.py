@@ -29,6 +29,10 @@ class TrainingError(MindcoldError):
     """A training run cannot start or go on: bad data, bad setting, a loss that is not finite."""
 
 
+class BatchError(MindcoldError):
+    """A batch job cannot start or go on: unreadable input, an output that is another job's, a full disk."""
+
+
 def one_line(text: object, limit: int | None = 200) -> str:
     """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError."""
     line = " ".join(str(text).split())

@@ -11,6 +11,7 @@ from mindcold.errors import MindcoldError, one_line
 
 COMMANDS = {
     "generate": ("mindcold.cli.generate", "decode a prompt with a model and an adapter"),
+    "batch": ("mindcold.cli.batch", "decode a file of prompts; a job that was stopped goes on"),
     "train": ("mindcold.training.cli", "train a model, or a LoRA adapter for one"),
     "bench": ("mindcold.cli.bench", "measure ways of decoding beside each other"),
     "evaluate": ("mindcold.cli.evaluate", "compare decoding methods on a public task"),

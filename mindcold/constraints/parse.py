@@ -1,15 +1,28 @@
 """What users give as `constraint=`, as constraints."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mindcold.constraints.keywords import Keywords
+from mindcold.constraints.keywords import Forbidden, Keywords
 from mindcold.constraints.protocol import Constraint
+from mindcold.constraints.regex import Json, Regex
 from mindcold.constraints.rewards import TextReward
 from mindcold.errors import RequestError
 
+PLAIN: dict[str, tuple[Callable[[Any], Constraint], type | tuple[type, ...], str]] = {
+    "keywords": (Keywords, list, "a list of words"),
+    "forbidden": (Forbidden, list, "a list of phrases"),
+    "regex": (Regex, str, "a regular expression"),
+    "json_schema": (Json, (str, dict), "a JSON schema"),
+}
+"""Constraints by the name they have in plain data, with the type of their value and what it is."""
+
 
 def parse_constraint(given: Any) -> list[Constraint]:
-    """None, a constraint, a list of keywords, a function of text, or a list of these, as a list of constraints."""
+    """None, a constraint, a list of keywords, a function of text, or a list of these, as a list of constraints.
+
+    Plain data, as in JSON, is a dictionary such as {"regex": "[0-9]+"} or {"keywords": ["king"]}.
+    """
     if given is None:
         return []
     if isinstance(given, type):
@@ -20,6 +33,17 @@ def parse_constraint(given: Any) -> list[Constraint]:
         return [Keywords(given)]
     if isinstance(given, (list, tuple)):
         return [item for part in given for item in parse_constraint(part)]
+    if isinstance(given, Mapping):
+        return [_of_plain(name, value) for name, value in given.items()]
     if callable(given):
         return [TextReward(given)]
     raise RequestError(f"constraint: a constraint, keywords or a function of text is expected, found {given!r:.80}")
+
+
+def _of_plain(name: Any, value: Any) -> Constraint:
+    if not isinstance(name, str) or name not in PLAIN:
+        raise RequestError(f"constraint: {str(name)[:60]!r} is not one of {', '.join(PLAIN)}")
+    make, kind, what = PLAIN[name]
+    if not isinstance(value, kind):
+        raise RequestError(f"constraint: {name}: {what} is expected, found {value!r:.80}")
+    return make(value)

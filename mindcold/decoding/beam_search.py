@@ -42,14 +42,14 @@ class BeamSearch:
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
         """The prompt, which all beams share, and a sequence for each beam."""
-        prompt = SequenceSpec(state.engine, state.stream_adapters, len(state.prompt))
+        prompt = SequenceSpec(state.engine, state.stream_adapters, len(state.prompt), prompt=True)
         beam = SequenceSpec(state.engine, state.stream_adapters, state.max_new_tokens)
         return [prompt, *[beam] * state.params.num_beams]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         self.state, self.count = state, state.params.num_beams
         self.prompt, *self.free = sequences
-        self.prompt.pending = list(state.prompt)
+        self.prompt.pending = state.prompt[self.prompt.length :]
         self.ended: list[tuple[float, list[int], list[float]]] = []
 
     def steps(self) -> Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]:

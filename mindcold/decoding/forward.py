@@ -26,6 +26,8 @@ class SequenceSpec:
     """Adapter id of each stream."""
     size: int
     """Tokens, without those of a sequence it shares."""
+    prompt: bool = False
+    """Whether it begins with the prompt of the request, of which others may have the beginning already."""
 
     @property
     def slots(self) -> int:

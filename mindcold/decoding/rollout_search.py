@@ -54,14 +54,14 @@ class RolloutSearch:
     def sequences(state: RequestState) -> list[SequenceSpec]:
         """The text, and a branch for each candidate."""
         engine, adapters, length = state.engine, state.stream_adapters, state.params.lookahead
-        main = SequenceSpec(engine, adapters, state.size + length + 2)
+        main = SequenceSpec(engine, adapters, state.size + length + 2, prompt=True)
         return [main, *[SequenceSpec(engine, adapters, length + 2)] * state.params.candidates]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         assert state.constraints is not None
         self.state, self.params, self.constraints = state, state.params, state.constraints
         self.main, self.branches = sequences[0], sequences[1 : 1 + state.params.candidates]
-        self.main.pending = list(state.prompt)
+        self.main.pending = state.prompt[self.main.length :]
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
 

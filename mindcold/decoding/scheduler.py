@@ -3,12 +3,12 @@
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
-from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec, Steps
-from mindcold.decoding.method import Search
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
+from mindcold.decoding.prefix_cache import Prefix, PrefixCache
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.decoding.step_batch import StepBatch, Work
 from mindcold.engine import LOCK, Engine, Sequence
@@ -35,13 +35,16 @@ class ActiveRequest:
     """Of the feeds of the pass under way."""
     missing: int = 0
     """Feeds that have no result yet."""
+    prefix: Prefix | None = None
+    """What it shares with others of its prompt."""
 
 
 class Scheduler:
     """Runs requests together: every step takes rows of as many of them as fit, whatever their methods.
 
     Up to `max_batch` requests run at once, and waiting ones take the place of those that end. A request that fails ends
-    with an error of its own; the others go on. Several schedulers, in several threads, may share an engine.
+    with an error of its own; the others go on. What the prompts of waiting requests have in common is computed once.
+    Several schedulers, in several threads, may share an engine.
     """
 
     def __init__(self, max_batch: int):
@@ -49,11 +52,30 @@ class Scheduler:
         self._waiting: deque[RequestState] = deque()
         self._active: list[ActiveRequest] = []
         self._work: defaultdict[Engine, deque[Work]] = defaultdict(deque)
+        self._finished: list[RequestState] = []
+        self._prefixes = PrefixCache()
+        self.steps = self.idle_steps = 0
+        """Steps of a model, and those that had fewer requests than `max_batch` though more were waiting."""
 
     @property
     def unfinished(self) -> bool:
         """Whether there is anything to do."""
         return bool(self._waiting or self._active)
+
+    @property
+    def running_requests(self) -> list[RequestState]:
+        """Those that hold sequences."""
+        return [item.state for item in self._active]
+
+    @property
+    def unfinished_requests(self) -> list[RequestState]:
+        """Those that wait, after those that run."""
+        return [*self.running_requests, *self._waiting]
+
+    def take_finished(self) -> list[RequestState]:
+        """The requests that have ended since the last call, those that failed among them, without cancelled ones."""
+        finished, self._finished = self._finished, []
+        return finished
 
     def add(self, state: RequestState) -> None:
         """Queue a request."""
@@ -71,8 +93,10 @@ class Scheduler:
 
     def close(self) -> None:
         """Stop all requests and give back what they hold."""
-        for state in [*self._waiting, *(item.state for item in self._active)]:
+        for state in self.unfinished_requests:
             self.cancel(state)
+        with LOCK:
+            self._prefixes.make_room()
 
     def step(self) -> list[TokenOutput]:
         """One step of every model that has work; the tokens it decides."""
@@ -88,33 +112,56 @@ class Scheduler:
         while self._waiting and len(self._active) < self.max_batch:
             state = self._waiting[0]
             try:
-                specs = state.method.search.sequences(state)
-                sequences = self._open(specs)
+                prefix = self._prefix(state)
+                if prefix and not prefix.computed and prefix.users:
+                    break  # another request computes it
+                sequences = self._open_request(state, prefix)
             except RequestError as error:
                 if self._active:
                     break  # room comes when one of those that run has ended
                 self._waiting.popleft()
                 state.fail(error)
+                self._finished.append(state)
                 continue
+            if sequences is None:
+                break
             self._waiting.popleft()
             state.started = time.perf_counter()
-            try:
-                search: Search = state.method.search(state, sequences)
-                active = ActiveRequest(state, sequences, search.steps())
-            except BaseException:
-                _close(sequences)
-                raise
+            active = ActiveRequest(state, sequences, _steps(state, sequences, prefix), prefix=prefix)
             self._active.append(active)
             decided += self._go_on(active, None)
         return decided
 
-    def _open(self, specs: list[SequenceSpec]) -> list[Sequence]:
-        """The sequences of a request, all or none; RequestError where memory does not suffice."""
+    def _prefix(self, state: RequestState) -> Prefix | None:
+        """The beginning of its prompt that others have as well, if there is one and room for it."""
+        found = self._prefixes.find(state)
+        length = self._prefixes.common(state, islice(self._waiting, 1, self.max_batch + 1))
+        if length <= (len(found.ids) if found else 0):
+            return found
+        opened = self._open([SequenceSpec(state.engine, state.stream_adapters, length)])
+        return self._prefixes.add(state, length, opened[0]) if opened else found
+
+    def _open_request(self, state: RequestState, prefix: Prefix | None) -> list[Sequence] | None:
+        """The sequences of a request that stands on a prefix from now on; see `_open`."""
+        sequences, specs = None, state.method.search.sequences(state)
+        if prefix:
+            self._prefixes.use(prefix)
+            specs = [replace(spec, size=spec.size - len(prefix.ids)) if spec.prompt else spec for spec in specs]
+        try:
+            sequences = self._open(specs)
+        finally:
+            if prefix and sequences is None:
+                self._prefixes.leave(prefix)
+        return sequences
+
+    def _open(self, specs: list[SequenceSpec]) -> list[Sequence] | None:
+        """The sequences of a request, all or none; None where those that run leave no room, RequestError for none."""
         opened = _opened(specs)
-        if opened is None:
+        if opened is None and self._prefixes.make_room():
+            opened = _opened(specs)
+        if opened is None and not (self._active and all(engine.has_room(n) for engine, n in _demand(specs).items())):
             self._reserve(specs)
             opened = _opened(specs)
-        assert opened is not None
         return opened
 
     def _reserve(self, specs: list[SequenceSpec]) -> None:
@@ -135,6 +182,8 @@ class Scheduler:
     def _step(self, engine: Engine) -> list[TokenOutput]:
         """One step of one model: rows for the work that fits, then the requests whose passes are complete go on."""
         work = self._work[engine]
+        self.steps += 1
+        self.idle_steps += bool(self._waiting) and len(self._active) < self.max_batch
         batch = StepBatch(engine, work)
         began = time.perf_counter()
         done = batch.run()
@@ -185,8 +234,23 @@ class Scheduler:
             self._work[engine] = deque(item for item in work if item.owner is not active)
         active.steps.close()
         _close(active.sequences)
+        if active.prefix:
+            self._prefixes.leave(active.prefix)
         if active.state.finish_reason != "cancelled":
             active.state.measure()
+            self._finished.append(active.state)
+
+
+def _steps(state: RequestState, sequences: list[Sequence], prefix: Prefix | None) -> Steps:
+    """The steps of a request; before them the prefix it shares, where nobody has computed it yet."""
+    if prefix:
+        if not prefix.computed:
+            yield ForwardRequest([Feed(prefix.sequence)], state.contrast)
+            prefix.computed = True
+        for sequence, spec in zip(sequences, state.method.search.sequences(state), strict=True):
+            if spec.prompt:
+                sequence.share(prefix.sequence)
+    yield from state.method.search(state, sequences).steps()
 
 
 def _count_pass(item: Work) -> None:

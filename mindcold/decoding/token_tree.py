@@ -27,11 +27,11 @@ class TokenTree:
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
         """One, as long as the text may get."""
-        return [SequenceSpec(state.engine, state.stream_adapters, state.size)]
+        return [SequenceSpec(state.engine, state.stream_adapters, state.size, prompt=True)]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         self.state, (self.sequence,) = state, sequences
-        self.sequence.pending = list(state.prompt)
+        self.sequence.pending = state.prompt[self.sequence.length :]
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
 

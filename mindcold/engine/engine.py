@@ -115,6 +115,11 @@ class Engine:
         return self._factory.vocab_size
 
     @property
+    def slot_bytes(self) -> int:
+        """Memory of the keys and values of one token in one stream, bytes."""
+        return KVPool.slot_bytes(self._factory.cache_shape)
+
+    @property
     def ready(self) -> bool:
         """Whether memory has been reserved."""
         return self._pool is not None
@@ -123,6 +128,13 @@ class Engine:
     def used_slots(self) -> int:
         """Slots of the KV pool up to the end of the last open sequence."""
         return self._pool.used if self._pool else 0
+
+    def has_room(self, slots: int) -> bool:
+        """Whether the pool has so many free slots, if not in one piece, or is large for what is open."""
+        if self._pool is None:
+            return False
+        needed = self._pool.live + slots
+        return needed < self._pool.slots and 2 * needed < self._pool.slots + SMALLEST_POOL
 
     def add_adapter(self, adapter: Adapter) -> int:
         """Make an adapter live and return its id; graphs are compiled anew, weights stay where they are."""

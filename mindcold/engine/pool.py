@@ -87,6 +87,11 @@ class KVPool:
         """Slots up to the end of the last segment."""
         return self._segments[-1].start + self._segments[-1].size if self._segments else 0
 
+    @property
+    def live(self) -> int:
+        """Slots of all segments."""
+        return sum(segment.size for segment in self._segments)
+
     def open(self, size: int, adapter: int) -> Segment | None:
         """The first free range of `size` slots as a segment, or None while there is none."""
         start = 0

@@ -1,0 +1,177 @@
+"""`mindcold batch`: a file of requests to a file of responses, which goes on where it was stopped."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindcold.cli import params
+from mindcold.errors import BatchError
+
+if TYPE_CHECKING:
+    from mindcold.batch.input_file import InputFile
+    from mindcold.batch.job import Summary
+    from mindcold.batch.manifest import Manifest
+    from mindcold.llm import LLM
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags; decoding keywords hold for lines that do not say otherwise."""
+    parser.add_argument("--input", type=Path, required=True, help="OpenAI batch lines (JSONL), or a prompt a line")
+    parser.add_argument("--output", type=Path, required=True, help="OpenAI batch output lines")
+    parser.add_argument("--model", help="HuggingFace model folder, or a name from the model zoo")
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="PEFT adapter, and the name by which a body's model means it; repeatable. The first is the default",
+    )
+    parser.add_argument("--format", choices=("auto", "openai", "text"), default="auto", help="of the input")
+    parser.add_argument("--chat", action="store_true", help="the prompts of a text file are user messages")
+    parser.add_argument("--method", help="of lines that name none (default the adapter's own, else greedy)")
+    parser.add_argument("--max-batch", type=int, default=16, help="requests that run together (default 16)")
+    parser.add_argument("--restart", action="store_true", help="forget what an earlier run has written")
+    parser.add_argument("--merge", action="store_true", help="just join the parts of several processes")
+    parser.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)"
+    )
+    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot, akg or builtin")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    params.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is left of the job; 75 where a signal stopped it before the end."""
+    from mindcold.batch.input_file import InputFile
+    from mindcold.batch.parts import Parts
+    from mindcold.batch.rank import Rank
+
+    rank = Rank.of_environment()
+    if rank is None:
+        return 0
+    _check_paths(args, rank.size)
+    source, parts = InputFile(args.input, args.format), Parts(args.output.absolute())
+    if args.merge:
+        if not parts.merge(line.number for line in source.lines()):
+            raise BatchError(f"{args.output}: not all lines are done; run the job to its end first")
+        return 0
+
+    from mindcold.batch.job import Job, Summary, share
+    from mindcold.batch.journal import Journal
+    from mindcold.batch.progress import Progress
+    from mindcold.batch.stop import AGAIN, StopSignal
+    from mindcold.model_folder import find_folder
+
+    if args.model is None:
+        raise BatchError("--model: missing; a model folder or a name from the model zoo")
+    adapters = _adapters(args.adapter)
+    with StopSignal() as stop:
+        manifest = _manifest(args, source, find_folder(args.model), adapters)
+        with parts.locked():
+            if args.restart:
+                parts.clear()
+            if parts.done() and not parts.manifest.exists():
+                raise BatchError(f"{parts.manifest}: missing, but there are records; begin anew with --restart")
+            manifest = manifest.keep(parts.manifest)
+        journal = Journal(parts.own(rank))
+        try:
+            done = parts.done()
+            numbers, lines = share(source, done, rank.owns)
+            mine = [done[number] for number in numbers if number in done]
+            summary = Summary(len(numbers), len(mine), sum(place.failed for place in mine))
+            if summary.done < summary.total and not stop.received:
+                llm = _load(args, adapters)
+                job = Job(llm, _reader(args, llm), manifest.created, journal, args.max_batch)
+                _say(args, f"{summary.done} of {summary.total} lines are done; {_room(llm, args.max_batch)}")
+                progress = Progress(summary.total, summary.done)
+                try:
+                    job.run(lines, progress, summary, stop)
+                finally:
+                    progress.close()
+            summary.stopped = summary.done < summary.total
+        finally:
+            journal.close()
+        if rank.size > 1 and not summary.stopped:
+            parts.merge(line.number for line in source.lines())
+    _report(args, summary)
+    return AGAIN if summary.stopped else 0
+
+
+def _check_paths(args: argparse.Namespace, ranks: int) -> None:
+    folder = args.output.absolute().parent
+    if not folder.is_dir():
+        raise BatchError(f"--output: {folder}: no such folder")
+    if args.output.is_dir():
+        raise BatchError(f"--output: {args.output}: is a folder")
+    if args.output.exists() and args.input.exists() and args.output.samefile(args.input):
+        raise BatchError(f"--output: {args.output} is the input; choose another file")
+    if not 1 <= args.max_batch <= 128:
+        raise BatchError(f"--max-batch: an integer from 1 to 128 is expected, found {args.max_batch}")
+    if args.restart and ranks > 1:
+        raise BatchError("--restart: not under several processes; remove the output, its parts and its manifest first")
+
+
+def _adapters(given: list[str]) -> dict[str, Path]:
+    """Adapter folders by name."""
+    from mindcold.model_folder import find_folder
+
+    found: dict[str, Path] = {}
+    for item in given:
+        name, equals, folder = item.partition("=")
+        if not equals:
+            name, folder = Path(item).name, item
+        if not name or not folder or name in found:
+            raise BatchError(f"--adapter: {item!r}: NAME=DIR is expected, every name once")
+        found[name] = find_folder(folder)
+    return found
+
+
+def _manifest(args: argparse.Namespace, source: "InputFile", model: Path, adapters: dict[str, Path]) -> "Manifest":
+    from mindcold.batch.manifest import begin
+
+    options = params.keywords(args) | {"method": args.method, "format": source.form, "chat": args.chat}
+    return begin(source.sha256, model, adapters, options | {"dtype": args.dtype})
+
+
+def _load(args: argparse.Namespace, adapters: dict[str, Path]) -> "LLM":
+    from mindcold.llm import load
+
+    llm = load(args.model, dtype=args.dtype, backend=args.backend)
+    for name, folder in adapters.items():
+        llm.add_adapter(name, folder)
+    return llm
+
+
+def _reader(args: argparse.Namespace, llm: "LLM") -> Any:
+    from mindcold.batch.body import BodyReader
+
+    models = list(dict.fromkeys([args.model, llm.folder.name]))
+    return BodyReader(models, llm.adapters, args.method, params.keywords(args), args.chat)
+
+
+def _room(llm: "LLM", max_batch: int) -> str:
+    """What runs together."""
+    import psutil
+
+    tokens = psutil.virtual_memory().available // llm.engine.slot_bytes
+    return f"up to {max_batch} requests run together, memory has room for the keys and values of {tokens:,} tokens"
+
+
+def _say(args: argparse.Namespace, text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _report(args: argparse.Namespace, summary: "Summary") -> None:
+    if args.json:
+        print(json.dumps(summary.to_dict() | {"output": str(args.output)}))
+        return
+    text = f"{args.output}: {summary.done} of {summary.total} lines are done, {summary.failed} with an error"
+    if summary.tokens:
+        text += f"; {summary.tokens} tokens in {summary.seconds:.1f} s ({summary.tokens_per_second:.0f} tokens/s)"
+    if summary.drafted:
+        text += f", {summary.accepted / summary.drafted:.0%} of drafts accepted"
+    print(text)
+    if summary.stopped:
+        _say(args, "stopped by a signal before the end; run the same command again, and it goes on")
