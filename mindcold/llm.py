@@ -16,7 +16,7 @@ from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
 from mindcold.drafting.trigram import MEMORY
-from mindcold.engine import LOCK, MAX_ROWS, Engine, StepPlan
+from mindcold.engine import LOCK, MAX_ROWS, Engine, StepPlan, choose_device
 from mindcold.errors import AdapterError, RequestError
 from mindcold.model import CausalLMFactory, Weights
 from mindcold.model_folder import find_folder
@@ -59,6 +59,7 @@ def load(
     if isinstance(draft_memory, bool) or not isinstance(draft_memory, (int, float)) or not 0.001 <= draft_memory <= 1e5:
         raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {draft_memory!r}")
     with LOCK:
+        choose_device()
         llm = LLM(find_folder(model), dtype, backend, max_batch, draft_memory)
         if adapter is not None:
             llm.add_adapter("default", adapter)

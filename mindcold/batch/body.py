@@ -126,10 +126,10 @@ class BodyReader:
         method = body.pop("decoding_method", self.method)
         if method is not None and not isinstance(method, str):
             raise RequestError(f"decoding_method: a name is expected, found {method!r:.60}")
+        if "max_tokens" in body and "max_completion_tokens" in body:
+            raise RequestError("max_tokens: given beside max_completion_tokens")
         for name, own in RENAMED.items():
             if name in body:
-                if name == "max_completion_tokens" and body.get("max_tokens"):
-                    raise RequestError("max_tokens: given beside max_completion_tokens")
                 options[own] = body.pop(name)
         temperature = body.get("temperature")
         if temperature == 0 and not isinstance(temperature, bool):

@@ -51,7 +51,7 @@ class Parts:
                 path.unlink(missing_ok=True)
 
     def merge(self, lines: Iterable[int]) -> bool:
-        """Join the parts to the output in the order of the input, in one piece; False while records are missing."""
+        """Join the parts, if there are any, in the order of the input; False while records are missing."""
         with self.locked():
             if self.files == [self.output]:
                 return True

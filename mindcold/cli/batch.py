@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             if summary.done < summary.total and not stop.received:
                 llm = _load(args, adapters)
                 job = Job(llm, _reader(args, llm), manifest.created, journal, args.max_batch)
-                _say(args, f"{summary.done} of {summary.total} lines are done; {_room(llm, args.max_batch)}")
+                _say(f"{summary.done} of {summary.total} lines are done; {_room(llm, args.max_batch)}")
                 progress = Progress(summary.total, summary.done)
                 try:
                     job.run(lines, progress, summary, stop)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
             summary.stopped = summary.done < summary.total
         finally:
             journal.close()
-        if rank.size > 1 and not summary.stopped:
+        if not summary.stopped:
             parts.merge(line.number for line in source.lines())
     _report(args, summary)
     return AGAIN if summary.stopped else 0
@@ -159,11 +159,13 @@ def _room(llm: "LLM", max_batch: int) -> str:
     return f"up to {max_batch} requests run together, memory has room for the keys and values of {tokens:,} tokens"
 
 
-def _say(args: argparse.Namespace, text: str) -> None:
+def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 def _report(args: argparse.Namespace, summary: "Summary") -> None:
+    if summary.stopped:
+        _say("stopped by a signal before the end; run the same command again, and it goes on")
     if args.json:
         print(json.dumps(summary.to_dict() | {"output": str(args.output)}))
         return
@@ -173,5 +175,3 @@ def _report(args: argparse.Namespace, summary: "Summary") -> None:
     if summary.drafted:
         text += f", {summary.accepted / summary.drafted:.0%} of drafts accepted"
     print(text)
-    if summary.stopped:
-        _say(args, "stopped by a signal before the end; run the same command again, and it goes on")

@@ -1,9 +1,19 @@
 """The engine: token ids in, scored token ids out; it knows sequences, rows and adapters, and no method's name."""
 
 from mindcold.engine.engine import Engine, NetworkFactory, StepOutput
-from mindcold.engine.runtime import LOCK
+from mindcold.engine.runtime import LOCK, choose_device
 from mindcold.engine.sequence import Sequence
 from mindcold.engine.step_cost import StepCost
 from mindcold.engine.step_plan import MAX_ROWS, StepPlan
 
-__all__ = ["LOCK", "MAX_ROWS", "Engine", "NetworkFactory", "Sequence", "StepCost", "StepOutput", "StepPlan"]
+__all__ = [
+    "LOCK",
+    "MAX_ROWS",
+    "Engine",
+    "NetworkFactory",
+    "Sequence",
+    "StepCost",
+    "StepOutput",
+    "StepPlan",
+    "choose_device",
+]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from mindspore import nn, ops
 
 import mindcold
-from mindcold.engine import Engine, StepPlan
+from mindcold.engine import Engine, StepPlan, runtime
 from mindcold.engine.step_plan import MAX_ROWS
+from mindcold.errors import RequestError
 from tests.folders import load_random, write_model
 
 
@@ -178,3 +179,29 @@ def test_a_step_that_fails_changes_nothing(engine, monkeypatch):
     assert engine._moves == before != []
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "chosen"),
+    [
+        ({}, []),
+        ({"DEVICE_ID": "3"}, [("Ascend", 3)]),
+        ({"ASCEND_DEVICE_ID": "5", "DEVICE_ID": "0"}, [("Ascend", 5)]),
+    ],
+)
+def test_a_process_takes_its_own_device(monkeypatch, variables, chosen):
+    """Emulated: no Ascend was at hand."""
+    calls = []
+    for name in ("ASCEND_DEVICE_ID", "DEVICE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(runtime.ms, "set_device", lambda *arguments: calls.append(arguments))
+    runtime.choose_device()
+    assert not calls  # on CPU there is nothing to choose
+    monkeypatch.setattr(runtime.ms, "get_context", lambda name: "Ascend")
+    runtime.choose_device()
+    assert calls == chosen
+    monkeypatch.setenv("ASCEND_DEVICE_ID", "x")
+    with pytest.raises(RequestError, match="ASCEND_DEVICE_ID"):
+        runtime.choose_device()
