@@ -4,8 +4,8 @@
 
 Cases: "together" (throughput of 16 requests at once over one by one, greedy, and CoLD with drafts), "prefix" (time to
 the first tokens of 200 requests with a system prompt of 500 tokens, shared over computed each time), "steady" (steps
-that have idle rows while requests wait, and the growth of memory over 5,000 short requests), "peer" (beside transformers
-+ peft, for which PYTHON has to be an interpreter that has them). Prints one JSON object.
+that have idle rows while requests wait, and the growth of memory over 5,000 short requests), "peer" (beside
+transformers + peft, for which --python has to be an interpreter that has them). Prints one JSON object.
 """
 
 import argparse
@@ -45,18 +45,15 @@ def main() -> None:
 
 
 def run(llm, requests, max_batch):
-    """Seconds, tokens and seconds to the first token of each request, decoded `max_batch` at once."""
-    runner, began, first, tokens = Runner(llm, max_batch), time.perf_counter(), [], 0
+    """Seconds and new tokens of requests decoded `max_batch` at once."""
+    runner, began, tokens = Runner(llm, max_batch), time.perf_counter(), 0
     for i, request in enumerate(requests):
         runner.add((i, 0), str(i), request)
     while runner.unfinished:
-        for _, choice in runner.step():
-            tokens += len(choice.tokens)
-            first.append(choice.output.stats.seconds_to_first_token)
+        tokens += sum(len(choice.tokens) for _, choice in runner.step())
     seconds = time.perf_counter() - began
-    scheduler = runner.scheduler
     runner.close()
-    return seconds, tokens, first, scheduler
+    return seconds, tokens
 
 
 def prompts(args, count):
@@ -75,11 +72,11 @@ def together(args, llm):
             mindcold.Request(prompt, method, max_new_tokens=args.new_tokens, **options)
             for prompt in prompts(args, args.requests)
         ]
-        ratios, speeds = [], {1: [], args.max_batch: []}
+        speeds: dict[int, list[float]] = {1: [], args.max_batch: []}
         for i in range(ROUNDS + 1):
             for size in speeds:
                 llm.forget_drafts()
-                seconds, tokens, _, _ = run(llm, requests, size)
+                seconds, tokens = run(llm, requests, size)
                 if i:  # the first compiles
                     speeds[size].append(tokens / seconds)
         ratios = [many / one for one, many in zip(*speeds.values(), strict=True)]
@@ -102,8 +99,8 @@ def prefix(args, llm):
     run(llm, apart[:20], args.max_batch)
     ratios = []
     for _ in range(ROUNDS):
-        alone, _, _, _ = run(llm, apart, args.max_batch)
-        once, _, _, _ = run(llm, requests, args.max_batch)
+        alone, _ = run(llm, apart, args.max_batch)
+        once, _ = run(llm, requests, args.max_batch)
         ratios.append(once / alone)
     return {"ratio": statistics.median(ratios), "ratios": ratios, "seconds_each": alone, "seconds_shared": once}
 
@@ -154,7 +151,7 @@ def peer(args, llm):
                 process.stdin.write(json.dumps({"method": name, "ids": ids}) + "\n")
                 process.stdin.flush()
                 theirs = float(process.stdout.readline())
-                seconds, tokens, _, _ = run(llm, requests, args.max_batch)
+                seconds, tokens = run(llm, requests, args.max_batch)
                 ratios.append(tokens / seconds / theirs)
             found[name] = {
                 "ratio": statistics.median(ratios),

@@ -2,8 +2,8 @@
 
     PYTHON batch_peer.py MODEL ADAPTER DTYPE NEW_TOKENS
 
-Reads a line {"method": "lora" or "cold", "ids": [[...], ...]} on standard input and gives tokens a second. The base is a
-model without PEFT and base + LoRA a second one; CoLD is two passes a token, as one writes it with these libraries.
+Reads a line {"method": "lora" or "cold", "ids": [[...], ...]} on standard input and gives tokens a second. The base is
+a model without PEFT, base + LoRA a second one; CoLD is two passes a token, as one writes it with these libraries.
 """
 
 import json
