@@ -90,6 +90,17 @@ def test_pictures_ask_for_matplotlib_before_anything_is_measured(monkeypatch):
         script("pictures").require_matplotlib()
 
 
+@pytest.mark.parametrize("name", ["compare", "drafts", "lookahead"])
+def test_a_picture_that_cannot_be_drawn_ends_it_before_anything_is_measured(name, monkeypatch, capsys):
+    module, measured = script(name), []
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setattr(module, "measure" if name == "compare" else "load", lambda *_: measured.append(1))
+    monkeypatch.setattr(sys, "argv", [name, "--picture", "steps.png"])
+    assert module.main() == 1 and not measured
+    assert capsys.readouterr().err == f"{name}: error: --picture: needs matplotlib; pip install matplotlib\n"
+
+
 def test_the_faster_dtype_of_a_peer_is_compared():
     times = {"peer float32 CoLD": [6.0], "peer bfloat16 CoLD": [9.0], "int8 CoLD": [2.0], "int8 step 1 rows": [1.0]}
     times |= {"int8 step 16 rows": [4.0], "int8 read": [0.5], "int8 score": [0.1]}
