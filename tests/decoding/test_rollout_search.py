@@ -441,6 +441,24 @@ def test_thresholds_between_the_limits_take_part_of_the_drafts(llm):
     assert accepted[0] > 0 == accepted[4] and 4 * passes[3] < passes[4]
 
 
+def test_a_threshold_is_the_share_of_the_draft_the_target_agrees_with(llm, monkeypatch):
+    """Drafts of four tokens of which two are right."""
+    options = {"max_new_tokens": 30, "eos_token_id": []}
+    truth, accepted = {tuple(prompt): llm.generate(prompt, **options).token_ids for prompt in PROMPTS}, []
+
+    def half_right(_, ids, room, floor=0):
+        prompt = next(prompt for prompt in PROMPTS if ids[: len(prompt)] == prompt)
+        ahead = truth[tuple(prompt)][len(ids) - len(prompt) :]
+        return [token if i < 2 else (token + 1) % 96 for i, token in enumerate(ahead)][: max(0, room)]
+
+    monkeypatch.setattr(TrigramDrafter, "path", half_right)
+    for tau in (0.2, 0.5, 0.51, 1.0):
+        outs = llm.generate(PROMPTS, "cdsl", constraint=One(()), lookahead=4, tau_a=tau, **options)
+        assert [out.token_ids for out in outs] == [*truth.values()]
+        accepted.append([out.stats.accepted for out in outs])
+    assert accepted[0] == accepted[1] and min(accepted[0]) >= 18 and accepted[2:] == [[0] * 3, [0] * 3]
+
+
 def test_a_failing_constraint_is_raised_after_the_tokens_of_a_stream(llm):
     first = llm.generate(PROMPTS[0], max_new_tokens=1).token_ids[0]
     for method in ("greedy", "cdlh", "beam"):
