@@ -423,6 +423,7 @@ def test_searches_teach_the_tables_of_their_own_score(llm, score, name):
     assert list(llm.trigrams._own) == [key]
     drafter = TrigramDrafter(llm.trigrams, key)
     assert drafter.path([*PROMPTS[0], *out.token_ids[:8]], 1) == out.token_ids[8:9]
+    assert drafter.propose(PROMPTS[0][:2], 4).tokens[0] == PROMPTS[0][2]
     llm.generate(PROMPTS[0], "cdsl", constraint=One(()), draft="base", score=score, max_new_tokens=6)
     assert {*llm.trigrams._own} == {key, TableKey("base")}
     llm.forget_drafts()
