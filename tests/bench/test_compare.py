@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,74 @@ def test_pictures_ask_for_matplotlib_before_anything_is_measured(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(RequestError, match="--picture: needs matplotlib; pip install matplotlib"):
         script("pictures").require_matplotlib()
+
+
+LIBRARIES = """
+import os, sys, types
+import numpy as np
+
+class Logits(np.ndarray):
+    def float(self):
+        return self
+
+class Model:
+    def __init__(self, inner=None):
+        self.inner, self.config = inner, types.SimpleNamespace(vocab_size=9)
+    def eval(self): return self
+    def to(self, kind): return self
+    def disable_adapter(self):
+        print("adapter off", file=sys.stderr)
+        return self
+    def __enter__(self): ...
+    def __exit__(self, *_): ...
+    def __call__(self, **_):
+        print("peft" if self.inner else "plain", file=sys.stderr)
+        return types.SimpleNamespace(logits=np.eye(1, 9)[None].view(Logits), past_key_values=None)
+
+class Generator:
+    def manual_seed(self, seed): return self
+
+class inference_mode:
+    def __enter__(self): ...
+    def __exit__(self, *_): ...
+
+def randint(low, high, shape, generator): return np.full(shape, low)
+def set_num_threads(count): ...
+float32, where, tensor = "float32", np.where, np.array
+class AutoModelForCausalLM:
+    from_pretrained = staticmethod(lambda folder, dtype: Model())
+class PeftModel:
+    from_pretrained = staticmethod(lambda model, adapter: Model(model))
+"""
+
+
+@pytest.mark.parametrize(("copies", "base"), [("2", ["plain"]), ("1", ["adapter off", "peft"])])
+def test_the_base_of_the_peer_runs_without_peft(tmp_path, copies, base):
+    """Unless memory has no room for two: then its adapter is switched off at every token, which takes time."""
+    for name in ("torch", "peft", "transformers"):
+        (tmp_path / f"{name}.py").write_text(LIBRARIES, encoding="utf-8")
+    command = [sys.executable, str(TOOLS / "transformers_peer.py"), "model", "adapter", "float32", "4", "3", copies]
+    for request, passes in (("greedy", base), ("lora", ["peft"]), ("cold", ["peft", *base])):
+        done = subprocess.run(
+            command,
+            input=f"{request}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        )
+        assert done.returncode == 0 and done.stderr.split("\n")[:-1] == passes * 3, done.stderr[-500:]
+
+
+@pytest.mark.parametrize("name", ["compare", "drafts", "lookahead"])
+def test_a_picture_that_cannot_be_drawn_ends_it_before_anything_is_measured(name, monkeypatch, capsys):
+    module, measured = script(name), []
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setattr(module, "measure" if name == "compare" else "load", lambda *_: measured.append(1))
+    monkeypatch.setattr(sys, "argv", [name, "--picture", "steps.png"])
+    assert module.main() == 1 and not measured
+    assert capsys.readouterr().err == f"{name}: error: --picture: needs matplotlib; pip install matplotlib\n"
 
 
 def test_the_faster_dtype_of_a_peer_is_compared():

@@ -1,18 +1,36 @@
 """The order of what is measured, and the times taken from it, on a model that only counts."""
 
+import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 
 from mindcold.bench.cases import DRAFTS, Case, lookahead, select
+from mindcold.bench.drafts import rows
 from mindcold.bench.generations import measure, milliseconds, per_token
 from mindcold.bench.items import Item
 from mindcold.errors import RequestError
+from mindcold.sampling_params import SamplingParams
 
 
 def output(seconds, tokens=3, first=0.0):
     return SimpleNamespace(token_ids=[0] * tokens, stats=SimpleNamespace(seconds=seconds, seconds_to_first_token=first))
+
+
+def test_time_per_answer_stands_beside_time_per_token():
+    """Twice as fast per token and four times as long: an answer takes twice the time."""
+
+    def answer(seconds, tokens):
+        out = output(seconds, tokens)
+        more = {"target_passes": tokens, "drafted": 0, "drafting_seconds": 0.0, "accept_lengths": (tokens,)}
+        out.stats.__dict__.update(more)
+        return out
+
+    found = {"base greedy": [[answer(1.0, 11)]], "CoLD": [[answer(2.0, 41)]]}
+    base, cold = rows(found, {name: DRAFTS[name] for name in found}, [Item("a")])
+    assert (cold["x base"], cold["x base, answer"]) == (0.5, 2.0) and (base["x base"], base["x base, answer"]) == (1, 1)
+    assert (cold["ms per token"], cold["ms per answer"], cold["tokens per answer"]) == (50.0, 2000.0, 41.0)
 
 
 @dataclass
@@ -78,3 +96,12 @@ def test_names_say_what_is_measured():
     assert cases["CDSL"].settings == {"method": "cdsl", "draft": "some-model"}
     assert cases["CDLH"].settings == {"method": "cdlh"}  # pruned like CDSL; exhaustive is a row of its own
     assert cases["CDSL, trigram drafts"].settings["draft"] == "trigram"
+    assert [name for name, case in cases.items() if case.draft_model_alone] == ["draft model alone"]
+    for name, case in cases.items():  # what a name does not say is the default
+        said = {key: float(value) for key, value in re.findall(r"(tau_a|tau_r|lookahead) ([\d.]+)", name)}
+        said |= {"exhaustive": True} if "exhaustive" in name else {}
+        assert {key: case.settings.get(key) for key in ("tau_a", "tau_r", "lookahead", "exhaustive")} == dict.fromkeys(
+            ("tau_a", "tau_r", "lookahead", "exhaustive")
+        ) | said
+    params = SamplingParams()
+    assert (params.tau_a, params.tau_r) == (0.5, 1.0) and "tau_a 0.5, tau_r 1" in lookahead.__doc__

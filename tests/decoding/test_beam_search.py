@@ -92,6 +92,20 @@ def test_one_beam_is_greedy_and_batches_change_nothing(llm):
     assert llm.engine.used_slots == 0
 
 
+def test_beams_share_the_prompt(llm, monkeypatch):
+    """Eight beams of a long prompt: its keys and values are there once, and only new tokens are copied."""
+    prompt, used, moved, run = [5 + i % 50 for i in range(200)], [], [], llm.engine.run
+
+    def watched(plan, *arguments):
+        used.append(llm.engine.used_slots)
+        moved.append(len(llm.engine._moves))
+        return run(plan, *arguments)
+
+    monkeypatch.setattr(llm.engine, "run", watched)
+    llm.generate(prompt, "beam", num_beams=8, max_new_tokens=6, eos_token_id=[])
+    assert max(used) <= 200 + 8 * 6 and 0 < max(moved) <= 8 * 5
+
+
 def test_a_long_prompt_is_fed_in_parts(llm):
     prompt = [5 + i % 50 for i in range(200)]
     out = llm.generate(prompt, "beam", num_beams=2, score="contrastive", max_new_tokens=3, eos_token_id=[])

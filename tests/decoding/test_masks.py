@@ -110,8 +110,9 @@ def test_minimum_length_acts_before_the_cut(llm, options):
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
 @pytest.mark.parametrize("method", ["beam", "cdlh", "cdsl"])
 def test_minimum_length_in_searches(llm, method, score):
-    first = llm.generate(PROMPTS[0], max_new_tokens=1).token_ids[0]
-    options = {"score": score, "eos_token_id": [first], "min_new_tokens": 6, "max_new_tokens": 9}
+    options = {"score": score} | ({"alpha": 1.0} if score == "contrastive" else {})  # the cut keeps the best alone
+    first = llm.generate(PROMPTS[0], method, max_new_tokens=1, **options).token_ids[0]
+    options |= {"eos_token_id": [first], "min_new_tokens": 6, "max_new_tokens": 9}
     out = llm.generate(PROMPTS[0], method, **options)
     assert first not in out.token_ids[:6] and len(out.token_ids) > 6
 

@@ -5,7 +5,10 @@ import pytest
 
 import mindcold
 from mindcold.constraints import Forbidden, TextReward
+from mindcold.decoding import rollout_search
+from mindcold.decoding.forward import ForwardRequest
 from mindcold.drafting import TableKey, TrigramDrafter
+from mindcold.engine import MAX_ROWS
 from mindcold.errors import RequestError
 from tests.decoding.fake_constraints import Covered, Liked, One
 from tests.folders import load_random, write_model
@@ -162,18 +165,18 @@ def test_roll_outs_end_once_the_choice_is_certain(llm, monkeypatch, weight):
 @pytest.mark.parametrize("score", ["plain", "contrastive"])
 @pytest.mark.parametrize("drafter", ["base", "trigram", "model"])
 def test_cdsl_without_wishes_is_greedy(llm, draft, drafter, score):
-    name = draft if drafter == "model" else drafter
+    name, accepted = draft if drafter == "model" else drafter, {0.0: 0, 0.5: 0, 2.0: 0}
     for prompt in PROMPTS:
         plain = llm.generate(prompt, "cold" if score == "contrastive" else "greedy", max_new_tokens=20)
-        for tau in (0.0, 0.5, 2.0):  # all drafts accepted, some, none
+        for tau in accepted:  # all drafts accepted, some, none
             out = llm.generate(
                 prompt, "cdsl", constraint=One(()), draft=name, score=score, tau_a=tau, tau_r=1.0, max_new_tokens=20
             )
             assert out.token_ids == plain.token_ids
             assert out.finish_reason == plain.finish_reason
             assert tau > 0.0 or out.stats.target_passes <= len(out.token_ids)  # passes of drafts are others
-        if drafter == "model" and tau == 0.0:
-            assert out.stats.accepted > 0
+            accepted[tau] += out.stats.accepted
+    assert accepted[0.0] > 0 == accepted[2.0] and accepted[0.0] >= accepted[0.5]
 
 
 def test_cdlh_without_wishes_is_greedy(llm):
@@ -366,24 +369,35 @@ def test_candidates_share_the_prompt(llm, monkeypatch):
         return run(plan, *arguments)
 
     monkeypatch.setattr(llm.engine, "run", watched)
-    out = llm.generate(prompt, "cdlh", constraint=Liked(range(0, 64, 3)), candidates=16, lookahead=8, max_new_tokens=6)
+    options = {"constraint": Liked(range(0, 64, 3)), "candidates": 16, "lookahead": 8, "max_new_tokens": 6}
+    out = llm.generate(prompt, "cdlh", **options)
     assert max(used) < 200 + 6 + 10 + 16 * 10 + 1 and max(moved) <= 1
     assert out.stats.target_passes <= 6 * 8 + 1
+    used.clear(), moved.clear()
+    out = llm.generate(prompt, "cdsl", draft="base", tau_r=0.9, **options)  # the base has as many branches of its own
+    assert out.stats.draft_passes > 8 and max(used) < 2 * (200 + 6 + 20 + 16 * 10) and max(moved) < 16
 
 
 @pytest.mark.parametrize("method", ["cdlh", "cdsl"])
 def test_roll_outs_of_more_rows_than_a_step_has(llm, monkeypatch, method):
     """32 candidates under contrast with guesses of four tokens are 320 rows, two steps' worth."""
-    options = {"constraint": Liked(range(0, 64, 3)), "candidates": 32, "score": "contrastive", "max_new_tokens": 5}
+    options = {"constraint": Liked(range(0, 64, 3)), "candidates": 32, "score": "contrastive", "max_new_tokens": 8}
     options |= {"alpha": 1e-6, "exhaustive": True} | ({"tau_a": 2.0} if method == "cdsl" else {})
     with monkeypatch.context() as patch:
         patch.setattr(TrigramDrafter, "path", lambda *_: [])
         plain = llm.generate(PROMPTS[0], method, **options)
-    rows, run = [], llm.engine.run
+    rows, asked, run = [], [], llm.engine.run
+
+    class Counted(ForwardRequest):
+        def __init__(self, feeds, *more, **settings):
+            super().__init__(feeds, *more, **settings)
+            asked.append(sum(feed.heads * len(feed.sequence.streams) for feed in feeds))
+
+    monkeypatch.setattr(rollout_search, "ForwardRequest", Counted)
     monkeypatch.setattr(TrigramDrafter, "path", lambda _, ids, room, floor=0: [7, 8, 9, 10][: max(0, room)])
     monkeypatch.setattr(llm.engine, "run", lambda plan, *more: (rows.append(len(plan.rows)), run(plan, *more))[1])
     out = llm.generate(PROMPTS[0], method, **options)
-    assert out.token_ids == plain.token_ids and max(rows) > 100 and sum(rows) > 320
+    assert out.token_ids == plain.token_ids and max(asked) == 320 and 200 < max(rows) <= MAX_ROWS
 
 
 def test_roll_outs_are_not_credited_with_what_can_no_longer_come(llm):
@@ -409,6 +423,7 @@ def test_searches_teach_the_tables_of_their_own_score(llm, score, name):
     assert list(llm.trigrams._own) == [key]
     drafter = TrigramDrafter(llm.trigrams, key)
     assert drafter.path([*PROMPTS[0], *out.token_ids[:8]], 1) == out.token_ids[8:9]
+    assert drafter.propose(PROMPTS[0][:2], 4).tokens[0] == PROMPTS[0][2]
     llm.generate(PROMPTS[0], "cdsl", constraint=One(()), draft="base", score=score, max_new_tokens=6)
     assert {*llm.trigrams._own} == {key, TableKey("base")}
     llm.forget_drafts()
@@ -425,6 +440,24 @@ def test_thresholds_between_the_limits_take_part_of_the_drafts(llm):
         passes.append(sum(out.stats.target_passes for out in outs))
         assert [out.token_ids for out in outs] == [out.token_ids for out in plain]
     assert accepted[0] > 0 == accepted[4] and 4 * passes[3] < passes[4]
+
+
+def test_a_threshold_is_the_share_of_the_draft_the_target_agrees_with(llm, monkeypatch):
+    """Drafts of four tokens of which two are right."""
+    options = {"max_new_tokens": 30, "eos_token_id": []}
+    truth, accepted = {tuple(prompt): llm.generate(prompt, **options).token_ids for prompt in PROMPTS}, []
+
+    def half_right(_, ids, room, floor=0):
+        prompt = next(prompt for prompt in PROMPTS if ids[: len(prompt)] == prompt)
+        ahead = truth[tuple(prompt)][len(ids) - len(prompt) :]
+        return [token if i < 2 else (token + 1) % 96 for i, token in enumerate(ahead)][: max(0, room)]
+
+    monkeypatch.setattr(TrigramDrafter, "path", half_right)
+    for tau in (0.2, 0.5, 0.51, 1.0):
+        outs = llm.generate(PROMPTS, "cdsl", constraint=One(()), lookahead=4, tau_a=tau, **options)
+        assert [out.token_ids for out in outs] == [*truth.values()]
+        accepted.append([out.stats.accepted for out in outs])
+    assert accepted[0] == accepted[1] and min(accepted[0]) >= 18 and accepted[2:] == [[0] * 3, [0] * 3]
 
 
 def test_a_failing_constraint_is_raised_after_the_tokens_of_a_stream(llm):

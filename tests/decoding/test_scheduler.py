@@ -1,6 +1,7 @@
 """The scheduler: requests of all kinds together, waiting, failing, cancelled; and what a new method takes."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -196,17 +197,41 @@ def test_an_interrupted_step_leaves_open_streams_as_they_were(llm, monkeypatch):
     assert found == expected and moved > 3 and llm.engine.used_slots == 0
 
 
-def test_threads_may_share_a_model(llm):
-    """Whoever comes first: every call gives what it gives alone, and nothing stays behind."""
+def test_threads_may_share_a_model(llm, tmp_path, monkeypatch):
+    """Whoever comes first: every call gives what it gives alone, nothing stays behind, and one graph runs at a time.
+
+    A thread that runs a graph of either model sleeps a little, so that another would come in if it could.
+    """
+    models, running, together = [llm, load_random(tmp_path, seed=1)], [], []
+
+    def slowed(graph):
+        def find(kind):
+            call = graph(kind)
+
+            def run(*arguments):
+                running.append(1)
+                together.append(len(running))
+                time.sleep(0.002)
+                try:
+                    return call(*arguments)
+                finally:
+                    running.pop()
+
+            return run
+
+        return find
+
+    for model in models:
+        monkeypatch.setattr(model.engine, "_graph", slowed(model.engine._graph))
     prompts = [[5, 9, 33], [7], [11, 12, 13, 14], [1, 2] * 9]
-    methods = ["greedy", "cold", "aded", "beam"]
+    methods = ["aded", "beam", "cold", "beam"]
     expected = [llm.generate(p, m, max_new_tokens=12).token_ids for p, m in zip(prompts, methods, strict=True)]
     found, errors = [[] for _ in prompts], []
 
     def work(i):
         try:
             for _ in range(4):
-                found[i].append(llm.generate(prompts[i], methods[i], max_new_tokens=12).token_ids)
+                found[i].append(models[i % 2].generate(prompts[i], methods[i], max_new_tokens=12).token_ids)
         except BaseException as error:
             errors.append(error)
 
@@ -216,7 +241,7 @@ def test_threads_may_share_a_model(llm):
     for thread in threads:
         thread.join(120)
     assert not errors and found == [[tokens] * 4 for tokens in expected]
-    assert llm.engine.used_slots == 0
+    assert {*together} == {1} and all(model.engine.used_slots == 0 for model in models)
 
 
 def test_scores_that_are_no_numbers_end_the_request(llm, monkeypatch):

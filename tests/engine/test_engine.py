@@ -25,6 +25,13 @@ def engine(llm):
     return llm.engine
 
 
+def scored(sequence, tokens):
+    """A plan that feeds tokens and scores the last."""
+    plan = StepPlan()
+    plan.score(plan.extend(sequence, tokens))
+    return plan
+
+
 def feed(engine, sequence, tokens):
     """Logits after each token, which become part of the sequence."""
     plan = StepPlan()
@@ -55,7 +62,6 @@ def test_a_branch_shares_its_prefix(llm, engine):
 def test_an_accepted_path_is_what_plain_feeding_writes(llm, engine, tokens, data):
     """A chain with wrong siblings between its nodes; what is accepted moves together."""
     expected = llm.logits([5, *tokens, 7])[-1]
-    sequence, plan = engine.open([0], 200), StepPlan()
     draft, parents, path = [], [], []
     for token in tokens:
         for _ in range(data.draw(st.integers(0, 2))):
@@ -64,6 +70,7 @@ def test_an_accepted_path_is_what_plain_feeding_writes(llm, engine, tokens, data
         parents.append(path[-1] if path else -1)
         path.append(len(draft))
         draft.append(token)
+    sequence, plan = engine.open([0], 200), StepPlan()  # after the draws, which may end the example
     plan.extend(sequence, [5], draft, parents)
     engine.logits(plan)
     sequence.commit(1)
@@ -75,7 +82,8 @@ def test_an_accepted_path_is_what_plain_feeding_writes(llm, engine, tokens, data
     sequence.close()
 
 
-def test_more_moves_than_a_step_can_take(llm, engine):
+@pytest.mark.parametrize("kind", ["logits", "run"])
+def test_more_moves_than_a_step_can_take(llm, engine, kind):
     """Several copies of a long sequence: each goes on as the original would."""
     tokens = [(7 * i) % 96 for i in range(200)]
     expected = llm.logits([*tokens, 5])[-1]
@@ -85,6 +93,8 @@ def test_more_moves_than_a_step_can_take(llm, engine):
     for target in targets:
         target.copy(source, 0)
     assert len(engine._moves) == 800 > 3 * MAX_ROWS
+    if kind == "run":  # the last copies are the last to be made
+        assert engine.run(scored(targets[-1], [5])).tokens[0] == expected.argmax() and not engine._moves
     for target in targets:
         np.testing.assert_array_equal(feed(engine, target, [5])[0], expected)
     assert not engine._moves
@@ -112,13 +122,13 @@ def test_the_pool_grows_under_open_sequences(tmp_path):
 
 
 def test_opening_is_all_or_nothing(engine):
-    used = engine.used_slots
-    assert engine.open([0, -1], 1500) is not None or True
-    for sequence in [engine.open([0, -1], 900), engine.open([0, -1], 10**6)]:
-        if sequence:
-            sequence.close()
-    assert engine.open([0, -1], 10**6) is None
-    assert engine.used_slots >= used
+    size = 2 * engine._pool.slots // 3
+    assert engine.used_slots == 0 and engine.open([0, -1], size) is None  # room for one of its streams
+    assert engine.used_slots == 0
+    sequence = engine.open([0], size)
+    assert engine.used_slots == size and engine.open([0], size) is None
+    sequence.close()
+    assert engine.used_slots == 0
 
 
 class Counting(nn.Cell):
@@ -161,21 +171,20 @@ def test_the_network_comes_from_a_factory():
     assert out.tokens[:4] == [6, 7, 10, 8] and out.accepted[:4] == [1, 3, -1, -1]
 
 
-def test_a_step_that_fails_changes_nothing(engine, monkeypatch):
+@pytest.mark.parametrize("kind", ["logits", "run"])
+def test_a_step_that_fails_changes_nothing(engine, kind, monkeypatch):
     first, second = engine.open([0], 20), engine.open([0], 20)
     feed(engine, first, [1, 2, 3])
     second.copy(first, 0)
     before = list(engine._moves)
 
-    def broken(kind):
+    def broken(*_):
         raise RuntimeError("no memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "_graph", broken)
-        plan = StepPlan()
-        plan.extend(second, [4])
         with pytest.raises(RuntimeError):
-            engine.run(plan)
+            getattr(engine, kind)(scored(second, [4]))
     assert engine._moves == before != []
     first.close()
     second.close()

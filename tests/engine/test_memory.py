@@ -50,7 +50,8 @@ def test_a_used_model_gives_its_memory_back(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-500:]
     grown = json.loads(done.stdout.splitlines()[-1])
-    assert grown["loads"] < 20 and grown["adapters"] < 20, grown
+    # 4 and 2; where graphs stay 92 and 7
+    assert grown["loads"] < 20 and grown["adapters"] < 5, grown
 
 
 MAPPED = """

@@ -2,12 +2,14 @@
 
 import re
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mindcold import model_zoo
 from mindcold.constraints import Keywords
 from mindcold.model_zoo.corpus import edits, facts, keywords, mixture, problems, replies
 from mindcold.model_zoo.harmless import Harmless
@@ -114,6 +116,18 @@ def test_the_shipped_classifier_knows_rude_from_polite_replies():
         assert (judge.probability(item.solution) < 0.5) == item.rude
     rude = [item.rude for item in islice(replies.held_out(0), 400)]
     assert 0.35 < sum(rude) / len(rude) < 0.65
+
+
+def test_held_out_replies_are_known_as_their_cards_say():
+    """Only the questions of the forty measured are new, which the model card and the benchmarks have to say."""
+    known = {item.solution for item in islice(replies.training(0), 400 * 16)}  # what the adapter was trained on
+    measured = [item.solution for item in islice(replies.held_out(0), 40)]
+    assert {*measured} <= known
+    root = Path(model_zoo.__file__).parents[1]
+    for place in (model_zoo.path("tiny-replies") / "README.md", root / "mindcold" / "bench" / "README.md"):
+        assert re.search(
+            r"[Ee]very held-out (polite )?reply occurs word for word in the training texts", place.read_text()
+        )
 
 
 def test_reply_splits_share_no_exchange():

@@ -1,6 +1,7 @@
 """The shipped folders: complete, small enough for git, loadable, and what their names say."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_each_comes_with_its_card_and_loss(name):
     assert "tools/train_zoo.py" in card and "seed" in card and "held-out" in card
     losses = [float(line.split(",")[1]) for line in (folder / "loss.csv").read_text().splitlines()[1:]]
     assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_the_gain_of_contrast_is_told_with_what_stands_behind_it():
+    """The second training stage and the choice of the adapter, beside the number, and the adapters that lose."""
+    card = (model_zoo.path(ADAPTER) / "README.md").read_text(encoding="utf-8")
+    scores = [[float(score) for score in re.findall(r"([\d.]+) %", line)] for line in card.splitlines() if "| " in line]
+    (base, lora, cold), *others = [line for line in scores if line]
+    _, _, behind = card.partition(f"**What stands behind these +{cold - lora:.1f} points.**")
+    (paragraph, *_) = behind.partition("\n\n")
+    assert base < lora < cold and "second training stage" in paragraph and "chosen among several" in paragraph
+    lose = [line for line in others if max(line[1:]) < line[0]]
+    assert len(others) == 6 and len(lose) == 3 and "the three that are stronger by\nthemselves lose" in paragraph
 
 
 def test_base_weights_and_vocabulary_match_the_config():

@@ -77,6 +77,19 @@ def left():
         until_interrupted(run)
 
 
+def late():
+    """MindSpore's own handler comes after a block, as it does milliseconds after the first."""
+    interrupts.WATCHED = 60.0
+    graph(ms.Tensor(np.ones((128, 128), np.float32))).asnumpy()  # which leaves it
+    sigaction, foreign = ctypes.CDLL(None).sigaction, ctypes.create_string_buffer(256)
+    sigaction(int(signal.SIGINT), None, foreign)
+    run()
+    for _ in range(3):
+        sigaction(int(signal.SIGINT), foreign, None)
+        time.sleep(0.2)
+        until_interrupted(lambda: time.sleep(60))
+
+
 def compiling():
     sizes = iter(range(1, 10000))
     for _ in range(ROUNDS // 2):

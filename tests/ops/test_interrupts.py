@@ -56,6 +56,7 @@ def check_interrupts(process, rounds, longest=0.1):
         ("loop", 20, 0.1),
         ("idle", 6, 0.1),
         ("left", 6, 0.1),
+        ("late", 3, 0.1),
         ("compiling", 10, 0.3),
         ("nested", 10, 0.1),
         ("threads", 10, 0.1),
