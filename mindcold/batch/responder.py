@@ -33,6 +33,8 @@ class Setting:
     """Requests that run together."""
     dtype: str = "auto"
     backend: str = "auto"
+    name: str | None = None
+    """What bodies call the model, if not as `model` or the last part of its folder."""
 
     def load(self) -> "LLM":
         """The model with its adapters; ModelError, AdapterError or TokenizerError as `mindcold.load`."""
@@ -60,7 +62,7 @@ class Responder:
         """Load the model. `created`, seconds since 1970, is that of all responses; now where it is not given."""
         self.llm, self._max_batch = setting.load(), setting.max_batch
         self._created = int(time.time()) if created is None else created
-        models = list(dict.fromkeys([str(setting.model), self.llm.folder.name]))
+        models = list(dict.fromkeys([setting.name or setting.model, self.llm.folder.name]))
         self._reader = BodyReader(models, self.llm.adapters, setting.method, setting.options, setting.chat)
         self.runner = Runner(self.llm, setting.max_batch)
         self._pending: dict[int, _Pending] = {}
