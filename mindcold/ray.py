@@ -5,6 +5,8 @@ The class needs no Ray by itself; `answer_lines` does (`pip install 'mindcold[ra
 
 import importlib
 import json
+import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import islice
@@ -16,7 +18,7 @@ import numpy as np
 from mindcold.batch.input_file import FORMATS, Line, parse_line
 from mindcold.batch.responder import Responder, Setting
 from mindcold.batch.response import line_number
-from mindcold.errors import BatchError, MindcoldError, one_line
+from mindcold.errors import BatchError, one_line
 
 IN_FLIGHT = 2
 """Batches that are sent to a worker: one is decoded, and what waits behind it for a worker that died is little."""
@@ -74,14 +76,15 @@ def answer_lines(
     """Records of lines that can be read, a batch at a time as they are done, by workers on Ray.
 
     `form` is the input's. The lines are read to their end first and wait in Ray's object store. `cpus` is what Ray
-    keeps for a worker. A worker that dies is started again, here or on another node, and its batches are decoded again.
-    BatchError where Ray is missing, a worker cannot start, or Ray gives up.
+    keeps for a worker. A worker that dies is started again, here or on another node, and its batches are decoded again,
+    as Ray Data does by itself. BatchError where Ray is missing, a worker cannot start, or Ray gives up.
     """
     ray = require_ray()
     pyarrow = importlib.import_module("pyarrow")
     from ray.data import ActorPoolStrategy, DataContext
 
     DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised as well
     waiting, blocks = iter(lines), []
     while batch := list(islice(waiting, batch_size)):
         texts = [line.value if form == "text" else json.dumps(line.value) for line in batch]
@@ -95,14 +98,12 @@ def answer_lines(
         batch_size=None,  # a block each
         batch_format="numpy",
         num_cpus=cpus,
-        max_restarts=-1,
-        max_task_retries=-1,
     )
     try:
         for found in records.iter_batches(batch_size=None, batch_format="numpy"):
             yield [json.loads(text) for text in found["record"]]
     except ray.exceptions.RayError as error:
-        raise BatchError(f"ray: {_cause(error)}; what was written before is safe, run the same command again") from None
+        raise BatchError(_cause(str(error))) from None
 
 
 def require_ray() -> Any:
@@ -124,11 +125,10 @@ def _everywhere(setting: Setting) -> dict[str, Any]:
     return asdict(changed)
 
 
-def _cause(error: BaseException) -> str:
-    """Our own error within one of Ray's, else the last line of Ray's."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, MindcoldError):
-            return str(inner)
-        inner = inner.__cause__
-    return one_line(str(error).strip().splitlines()[-1])
+def _cause(text: str) -> str:
+    """Our own error within the text of one of Ray's, else the last line of that."""
+    own = re.findall(r"^\s*mindcold\.errors\.\w+: (.+)", text, re.MULTILINE)
+    if own:
+        return own[-1]
+    last = one_line((text.strip().splitlines() or ["failed"])[-1])
+    return f"ray: {last}; what was written before is safe, run the same command again"

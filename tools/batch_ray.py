@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from typing import Any
 
 from mindcold.batch.input_file import InputFile, Line
@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     summary = Summary(len(numbers), len(places), sum(place.failed for place in places))
     if summary.done < summary.total:
         batch.say(f"{summary.done} of {summary.total} lines are done; {args.concurrency} workers decode the others")
-        with closing(Journal(parts.own(PART))) as journal:
+        # Ray prints what happens to workers; stdout is for the summary
+        with closing(Journal(parts.own(PART))) as journal, redirect_stdout(sys.stderr):
             try:
                 _start(ray, args.address)
                 share_of_worker = -(-(summary.total - summary.done) // args.concurrency)
