@@ -1,11 +1,13 @@
 """Batch inference on Ray Data: a callable class for `Dataset.map_batches`, and the lines of a job sent through it.
 
-The class needs no Ray by itself; `answer_lines` does (`pip install 'mindcold[ray]'`).
+The class needs no Ray by itself; `answer_lines` does (`pip install 'mindcold[ray]'`). MindSpore is imported where a
+model is loaded, not where this module is.
 """
 
 import importlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -16,31 +18,42 @@ from typing import Any
 import numpy as np
 
 from mindcold.batch.input_file import FORMATS, Line, parse_line
-from mindcold.batch.responder import Responder, Setting
-from mindcold.batch.response import line_number
+from mindcold.batch.setting import Setting
 from mindcold.errors import BatchError, one_line
 
 IN_FLIGHT = 2
 """Batches that are sent to a worker: one is decoded, and what waits behind it for a worker that died is little."""
 
+_PROTOBUF = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+
+RUNTIME_ENV = {"env_vars": _PROTOBUF | {"GLOG_v": "3"}}
+"""What workers need: MindSpore refuses the protobuf that Ray, imported before it, loads without this."""
+
 
 class BatchPredictor:
-    """A worker of `Dataset.map_batches(BatchPredictor, fn_constructor_kwargs={...}, concurrency=N, batch_size=...)`.
+    """A worker of `Dataset.map_batches(BatchPredictor, fn_constructor_kwargs={...}, runtime_env=RUNTIME_ENV, ...)`.
 
-    Loads a model once and answers batches of lines. A batch several times as long as `max_batch` keeps the rows of the
-    model full, as those of one batch are decoded together and the next begins when all of them are done.
+    `concurrency=N` of them run at once, and each loads a model once. A batch several times as long as `max_batch` keeps
+    the rows of the model full: those of one batch are decoded together, and the next begins when all of them are done.
     """
 
     def __init__(self, model: str, adapters: Mapping[str, str] | None = None, **options: Any):
         """`adapters` are PEFT folders by name; all folders must be where the worker runs.
 
-        `options` are the fields of `mindcold.batch.responder.Setting` (method, options, chat, max_batch, dtype,
+        `options` are the fields of `mindcold.batch.setting.Setting` (method, options, chat, max_batch, dtype,
         backend), `created` (seconds since 1970, in all responses; now if not given), and `form`: "openai" for
         OpenAI batch lines, "text" for prompts. Raises the errors of `mindcold.load` and `LLM.add_adapter`.
         """
         self._form, created = options.pop("form", "openai"), options.pop("created", None)
         if self._form not in FORMATS[1:]:
             raise BatchError(f"form: {self._form!r} is not one of {', '.join(FORMATS[1:])}")
+        try:
+            from mindcold.batch.responder import Responder
+        except TypeError as error:
+            raise BatchError(
+                f"MindSpore cannot be imported ({one_line(error, 60)}); "
+                "give map_batches runtime_env=mindcold.ray.RUNTIME_ENV"
+            ) from None
         self._responder = Responder(Setting(model, adapters or {}, **options), created)
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -50,6 +63,8 @@ class BatchPredictor:
         has "number" and "record", [n] JSON texts: lines of `mindcold batch`'s output, error records among them.
         BatchError where columns are missing or a number is there twice.
         """
+        from mindcold.batch.response import line_number
+
         if not {"number", "line"} <= set(batch):
             raise BatchError(f"batch: columns number and line are expected, found {', '.join(sorted(batch))}")
         numbers = [int(number) for number in batch["number"]]
@@ -98,6 +113,7 @@ def answer_lines(
         batch_size=None,  # a block each
         batch_format="numpy",
         num_cpus=cpus,
+        runtime_env=RUNTIME_ENV,
     )
     try:
         for found in records.iter_batches(batch_size=None, batch_format="numpy"):
@@ -107,7 +123,9 @@ def answer_lines(
 
 
 def require_ray() -> Any:
-    """The module `ray`, with `ray.data`; BatchError says how to install it."""
+    """The module `ray`, with `ray.data`, so imported that MindSpore can be too; BatchError says how to install it."""
+    for name, value in _PROTOBUF.items():
+        os.environ.setdefault(name, value)
     try:
         importlib.import_module("ray.data")
     except ImportError:

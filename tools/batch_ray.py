@@ -122,7 +122,7 @@ def _write(found: Iterator[list[dict[str, Any]]], journal: Journal, summary: Sum
 
 def main(argv: list[str]) -> int:
     """Run it; errors a user can cause end in one line on stderr and exit code 1."""
-    os.environ.setdefault("GLOG_v", "3")  # workers of a local Ray inherit it
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's warnings are for its developers
     try:
         return run(parse_arguments(argv))
     except MindcoldError as error:

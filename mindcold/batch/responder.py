@@ -1,49 +1,16 @@
 """From lines to records: requests decoded together, wherever the lines come from and the records go."""
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from mindcold.batch.body import Body, BodyReader
 from mindcold.batch.input_file import Line
 from mindcold.batch.response import Choice, error_record, record
 from mindcold.batch.runner import Key, Runner
+from mindcold.batch.setting import Setting
 from mindcold.errors import MindcoldError
-
-if TYPE_CHECKING:
-    from mindcold.llm import LLM
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a batch is decoded by: model, adapters, and what holds for lines that do not say otherwise."""
-
-    model: str
-    """HuggingFace model folder, or a name from the model zoo."""
-    adapters: Mapping[str, str | Path] = field(default_factory=dict)
-    """PEFT adapter folders by the name a body's model means them by; the first is the default."""
-    method: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Keywords of `generate`."""
-    chat: bool = False
-    """Whether the prompts of a text file are user messages."""
-    max_batch: int = 16
-    """Requests that run together."""
-    dtype: str = "auto"
-    backend: str = "auto"
-    name: str | None = None
-    """What bodies call the model, if not as `model` or the last part of its folder."""
-
-    def load(self) -> "LLM":
-        """The model with its adapters; ModelError, AdapterError or TokenizerError as `mindcold.load`."""
-        from mindcold.llm import load
-
-        llm = load(self.model, dtype=self.dtype, backend=self.backend)
-        for name, folder in self.adapters.items():
-            llm.add_adapter(name, folder)
-        return llm
 
 
 @dataclass(slots=True)

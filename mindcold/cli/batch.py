@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mindcold.batch.job import Summary
     from mindcold.batch.manifest import Manifest
     from mindcold.batch.parts import Parts
-    from mindcold.batch.responder import Setting
+    from mindcold.batch.setting import Setting
     from mindcold.llm import LLM
 
 
@@ -140,7 +140,7 @@ def _adapters(given: list[str]) -> dict[str, Path]:
 
 def setting_of(args: argparse.Namespace) -> "Setting":
     """What the flags say of the decoding; BatchError where the model is missing."""
-    from mindcold.batch.responder import Setting
+    from mindcold.batch.setting import Setting
 
     if args.model is None:
         raise BatchError("--model: missing; a model folder or a name from the model zoo")
