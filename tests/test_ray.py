@@ -158,7 +158,7 @@ def test_where_mindspore_refuses_the_protobuf_of_ray_the_way_out_is_said(folder)
     kept = {name: value for name, value in os.environ.items() if name not in RUNTIME_ENV["env_vars"]}
     command = [sys.executable, "-c", code, str(folder / "model")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=kept)
-    assert done.returncode == 1 and "give map_batches runtime_env=mindcold.ray.RUNTIME_ENV" in done.stderr
+    assert done.returncode and "give map_batches runtime_env=mindcold.ray.RUNTIME_ENV" in done.stderr
 
 
 def workers():
