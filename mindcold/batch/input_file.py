@@ -35,6 +35,23 @@ class Line:
         return found if isinstance(found, str) else None
 
 
+def parse_line(number: int, raw: bytes, form: str) -> Line:
+    """A line from its bytes, without its end; `form` is "openai" or "text". What cannot be read has an error."""
+    if len(raw) > MAX_LINE:
+        return Line(number, error=f"longer than {MAX_LINE >> 20} MB")
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(text) if form == "openai" else text
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
+    except UnicodeDecodeError as error:
+        return Line(number, error=f"not UTF-8 at byte {error.start}")
+    except UnicodeEncodeError:
+        return Line(number, error="half of a surrogate pair is no text")
+    except (ValueError, RecursionError) as error:
+        return Line(number, error=f"not valid JSON ({one_line(error, 100)})")
+    return Line(number, value)
+
+
 class InputFile:
     """A file of requests; BatchError where it cannot be read."""
 
@@ -73,25 +90,12 @@ class InputFile:
                 while raw := file.readline(MAX_LINE + 1):
                     number += 1
                     if len(raw) > MAX_LINE:
+                        yield parse_line(number, raw, self.form)
                         while raw and not raw.endswith(b"\n"):
                             raw = file.readline(MAX_LINE)
-                        yield Line(number, error=f"longer than {MAX_LINE >> 20} MB")
                     else:
                         raw = (raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw).rstrip(b"\r\n")
                         if raw.strip():
-                            yield self._line(number, raw)
+                            yield parse_line(number, raw, self.form)
         except OSError as error:
             raise BatchError(f"{self.path}: line {number + 1}: {error.strerror or error}") from None
-
-    def _line(self, number: int, raw: bytes) -> Line:
-        try:
-            text = raw.decode("utf-8")
-            value = json.loads(text) if self.form == "openai" else text
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
-        except UnicodeDecodeError as error:
-            return Line(number, error=f"not UTF-8 at byte {error.start}")
-        except UnicodeEncodeError:
-            return Line(number, error="half of a surrogate pair is no text")
-        except (ValueError, RecursionError) as error:
-            return Line(number, error=f"not valid JSON ({one_line(error, 100)})")
-        return Line(number, value)

@@ -1,21 +1,16 @@
 """A batch job: lines of the input through the runner, a record on the disk for each of them, until all are done."""
 
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from typing import Any
 
-from mindcold.batch.body import Body, BodyReader
 from mindcold.batch.input_file import InputFile, Line
 from mindcold.batch.journal import Journal
 from mindcold.batch.progress import Progress
-from mindcold.batch.response import Choice, error_record, record
-from mindcold.batch.runner import Key, Runner
+from mindcold.batch.responder import Responder
 from mindcold.batch.stop import GRACE, StopSignal
-from mindcold.errors import MindcoldError
-
-if TYPE_CHECKING:
-    from mindcold.llm import LLM
 
 
 @dataclass(slots=True)
@@ -39,6 +34,11 @@ class Summary:
     stopped: bool = False
     """Whether a signal ended it before all was done."""
 
+    def count(self, records: Sequence[dict[str, Any]]) -> None:
+        """Note records that were written."""
+        self.done += len(records)
+        self.failed += sum(item["error"] is not None for item in records)
+
     @property
     def tokens_per_second(self) -> float:
         """New tokens of this run in a second."""
@@ -49,23 +49,11 @@ class Summary:
         return asdict(self) | {"tokens_per_second": round(self.tokens_per_second, 3)}
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A line under way."""
-
-    line: Line
-    body: Body
-    choices: list[Choice | None]
-
-
 class Job:
     """The lines of one process, decoded together and written as they are done."""
 
-    def __init__(self, llm: "LLM", reader: BodyReader, created: int, journal: Journal, max_batch: int):
-        self._llm, self._reader, self._created, self._journal = llm, reader, created, journal
-        self._max_batch = max_batch
-        self._runner = Runner(llm, max_batch)
-        self._pending: dict[int, _Pending] = {}
+    def __init__(self, responder: Responder, journal: Journal):
+        self._responder, self._journal = responder, journal
 
     def run(self, lines: Iterator[Line], progress: Progress, summary: Summary, stop: StopSignal) -> None:
         """Do lines until none is left or a signal comes; `summary` is kept up to date.
@@ -73,79 +61,26 @@ class Job:
         After a signal what has begun is given ten seconds to end. Raises BatchError where the output cannot be
         written; all that was written before is on the disk.
         """
-        began, runner = time.monotonic(), self._runner
+        began, responder, runner = time.monotonic(), self._responder, self._responder.runner
         try:
-            more = True
-            while more or runner.unfinished:
-                if stop.received:
-                    self._drop_waiting()
-                    if not runner.unfinished or stop.seconds > GRACE:
-                        break
-                elif more:
-                    more = self._fill(lines, summary)
-                self._write(self._finished(runner.step()), summary)
+            for records in responder.answer(takewhile(lambda _: not stop.received, lines)):
+                self._write(records, summary)
                 summary.tokens, summary.drafted, summary.accepted = runner.tokens, runner.drafted, runner.accepted
                 progress.update(summary.done, runner.tokens, runner.drafted, runner.accepted)
+                if stop.received:
+                    responder.drop_waiting()
+                    if stop.seconds > GRACE:
+                        break
             summary.stopped = summary.done < summary.total
         finally:
             summary.seconds = round(time.monotonic() - began, 3)
             summary.steps, summary.idle_steps = runner.scheduler.steps, runner.scheduler.idle_steps
-            runner.close()
-
-    def _fill(self, lines: Iterator[Line], summary: Summary) -> bool:
-        """Keep more requests ready than can run; whether there may be more lines."""
-        refused: list[dict[str, Any]] = []
-        while self._runner.unfinished < 2 * self._max_batch and len(refused) < self._max_batch:
-            line = next(lines, None)
-            if line is None:
-                self._write(refused, summary)
-                return False
-            try:
-                self._add(line)
-            except MindcoldError as error:
-                refused.append(error_record(line, "invalid_request", str(error)))
-        self._write(refused, summary)
-        return True
-
-    def _add(self, line: Line) -> None:
-        """Queue the requests of a line; MindcoldError says what is wrong with it."""
-        if line.error is not None:
-            raise MindcoldError(line.error)
-        reader = self._reader
-        body = reader.of_prompt(line.value) if isinstance(line.value, str) else reader.of_line(line.value)
-        self._pending[line.number] = _Pending(line, body, [None] * len(body.requests))
-        try:
-            for i, request in enumerate(body.requests):
-                self._runner.add((line.number, i), f"{line.custom_id} choice {i}", request)
-        except MindcoldError:
-            del self._pending[line.number]
-            self._runner.drop(lambda key: key[0] == line.number)
-            raise
-
-    def _finished(self, found: list[tuple[Key, Choice]]) -> list[dict[str, Any]]:
-        """The records of the lines all of whose choices are done with these."""
-        records = []
-        for (number, i), choice in found:
-            pending = self._pending[number]
-            pending.choices[i] = choice
-            if None not in pending.choices:
-                del self._pending[number]
-                choices = [item for item in pending.choices if item]
-                without_text = self._llm.tokenizer is None
-                records.append(record(pending.line, pending.body, choices, self._created, without_text))
-        return records
+            responder.close()
 
     def _write(self, records: list[dict[str, Any]], summary: Summary) -> None:
         if records:
             self._journal.append(records)
-            summary.done += len(records)
-            summary.failed += sum(item["error"] is not None for item in records)
-
-    def _drop_waiting(self) -> None:
-        """Give up the lines none of whose tokens is decided yet."""
-        begun = {key[0] for key in self._runner.begun}
-        for key in self._runner.drop(lambda key: key[0] not in begun):
-            self._pending.pop(key[0], None)
+            summary.count(records)
 
 
 def share(source: InputFile, done: Container[int], owns: Callable[[int], bool]) -> tuple[list[int], Iterator[Line]]:

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mindcold.cli import params
 from mindcold.errors import BatchError
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mindcold.batch.input_file import InputFile
     from mindcold.batch.job import Summary
     from mindcold.batch.manifest import Manifest
+    from mindcold.batch.parts import Parts
+    from mindcold.batch.setting import Setting
     from mindcold.llm import LLM
 
 
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     rank = Rank.of_environment()
     if rank is None:
         return 0
-    _check_paths(args, rank.size)
+    check_paths(args, rank.size)
     source, parts = InputFile(args.input, args.format), Parts(args.output.absolute())
     if args.merge:
         if not parts.merge(line.number for line in source.lines()):
@@ -61,20 +63,12 @@ def run(args: argparse.Namespace) -> int:
     from mindcold.batch.job import Job, Summary, share
     from mindcold.batch.journal import Journal
     from mindcold.batch.progress import Progress
+    from mindcold.batch.responder import Responder
     from mindcold.batch.stop import AGAIN, StopSignal
-    from mindcold.model_folder import find_folder
 
-    if args.model is None:
-        raise BatchError("--model: missing; a model folder or a name from the model zoo")
-    adapters = _adapters(args.adapter)
+    setting = setting_of(args)
     with StopSignal() as stop:
-        manifest = _manifest(args, source, find_folder(args.model), adapters)
-        with parts.locked():
-            if args.restart:
-                parts.clear()
-            if parts.done() and not parts.manifest.exists():
-                raise BatchError(f"{parts.manifest}: missing, but there are records; begin anew with --restart")
-            manifest = manifest.keep(parts.manifest)
+        manifest = begin(args, source, parts, setting)
         journal = Journal(parts.own(rank))
         try:
             done = parts.done()
@@ -82,12 +76,11 @@ def run(args: argparse.Namespace) -> int:
             mine = [done[number] for number in numbers if number in done]
             summary = Summary(len(numbers), len(mine), sum(place.failed for place in mine))
             if summary.done < summary.total and not stop.received:
-                llm = _load(args, adapters)
-                job = Job(llm, _reader(args, llm), manifest.created, journal, args.max_batch)
-                _say(f"{summary.done} of {summary.total} lines are done; {_room(llm, args.max_batch)}")
+                responder = Responder(setting, manifest.created)
+                say(f"{summary.done} of {summary.total} lines are done; {_room(responder.llm, args.max_batch)}")
                 progress = Progress(summary.total, summary.done)
                 try:
-                    job.run(lines, progress, summary, stop)
+                    Job(responder, journal).run(lines, progress, summary, stop)
                 finally:
                     progress.close()
             summary.stopped = summary.done < summary.total
@@ -95,11 +88,28 @@ def run(args: argparse.Namespace) -> int:
             journal.close()
         if not summary.stopped:
             parts.merge(line.number for line in source.lines())
-    _report(args, summary)
+    report(args, summary)
     return AGAIN if summary.stopped else 0
 
 
-def _check_paths(args: argparse.Namespace, ranks: int) -> None:
+def begin(args: argparse.Namespace, source: "InputFile", parts: "Parts", setting: "Setting") -> "Manifest":
+    """Begin the job or go on with it; BatchError where the output is another job's."""
+    from mindcold.batch import manifest
+    from mindcold.model_folder import find_folder
+
+    options = {**setting.options, "method": setting.method, "format": source.form, "chat": setting.chat}
+    adapters = {name: find_folder(folder) for name, folder in setting.adapters.items()}
+    found = manifest.begin(source.sha256, find_folder(setting.model), adapters, options | {"dtype": setting.dtype})
+    with parts.locked():
+        if args.restart:
+            parts.clear()
+        if parts.done() and not parts.manifest.exists():
+            raise BatchError(f"{parts.manifest}: missing, but there are records; begin anew with --restart")
+        return found.keep(parts.manifest)
+
+
+def check_paths(args: argparse.Namespace, ranks: int = 1) -> None:
+    """BatchError for an output that cannot be, and for flags that do not go together."""
     folder = args.output.absolute().parent
     if not folder.is_dir():
         raise BatchError(f"--output: {folder}: no such folder")
@@ -128,27 +138,15 @@ def _adapters(given: list[str]) -> dict[str, Path]:
     return found
 
 
-def _manifest(args: argparse.Namespace, source: "InputFile", model: Path, adapters: dict[str, Path]) -> "Manifest":
-    from mindcold.batch.manifest import begin
+def setting_of(args: argparse.Namespace) -> "Setting":
+    """What the flags say of the decoding; BatchError where the model is missing."""
+    from mindcold.batch.setting import Setting
 
-    options = params.keywords(args) | {"method": args.method, "format": source.form, "chat": args.chat}
-    return begin(source.sha256, model, adapters, options | {"dtype": args.dtype})
-
-
-def _load(args: argparse.Namespace, adapters: dict[str, Path]) -> "LLM":
-    from mindcold.llm import load
-
-    llm = load(args.model, dtype=args.dtype, backend=args.backend)
-    for name, folder in adapters.items():
-        llm.add_adapter(name, folder)
-    return llm
-
-
-def _reader(args: argparse.Namespace, llm: "LLM") -> Any:
-    from mindcold.batch.body import BodyReader
-
-    models = list(dict.fromkeys([args.model, llm.folder.name]))
-    return BodyReader(models, llm.adapters, args.method, params.keywords(args), args.chat)
+    if args.model is None:
+        raise BatchError("--model: missing; a model folder or a name from the model zoo")
+    options = params.keywords(args)
+    adapters = _adapters(args.adapter)
+    return Setting(args.model, adapters, args.method, options, args.chat, args.max_batch, args.dtype, args.backend)
 
 
 def _room(llm: "LLM", max_batch: int) -> str:
@@ -159,13 +157,15 @@ def _room(llm: "LLM", max_batch: int) -> str:
     return f"up to {max_batch} requests run together, memory has room for the keys and values of {tokens:,} tokens"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line for people."""
     print(text, file=sys.stderr, flush=True)
 
 
-def _report(args: argparse.Namespace, summary: "Summary") -> None:
+def report(args: argparse.Namespace, summary: "Summary") -> None:
+    """Print what became of the job."""
     if summary.stopped:
-        _say("stopped by a signal before the end; run the same command again, and it goes on")
+        say("stopped by a signal before the end; run the same command again, and it goes on")
     if args.json:
         print(json.dumps(summary.to_dict() | {"output": str(args.output)}))
         return
