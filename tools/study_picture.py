@@ -8,6 +8,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib import pyplot
@@ -29,18 +30,18 @@ def draw(output: Path, panels: Sequence[tuple[str, dict[str, dict]]]) -> None:
         panel(axes, title, runs)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    found = {}
+    found: dict[str, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         found.update(zip(labels, handles, strict=True))
-    figure.legend(found.values(), found, loc="outside upper center", ncols=4, fontsize="small")
+    figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(output)
     pyplot.close(figure)
 
 
 def panel(axes: Axes, title: str, runs: dict[str, dict]) -> None:
     """Differences to greedy in points; below each run what greedy reaches."""
-    ticks = []
+    ticks: list[str] = []
     for name, found in runs.items():
         alphas = sorted({row["alpha"] for row in found["grid"]})
         for alpha in alphas:
