@@ -163,7 +163,7 @@ def test_tables_keep_to_the_memory_they_are_given(tmp_path):
 
 
 def test_loading_refuses_what_it_does_not_know(tmp_path):
-    with pytest.raises(MindcoldError, match="a folder nor one of the shipped models: smollm2-commongen, tiny-base, "):
+    with pytest.raises(MindcoldError, match="nor one of the shipped models: smollm2-arithmetic, smollm2-commongen, "):
         mindcold.load("no-such-model")
     with pytest.raises(RequestError, match="dtype: 'float64'"):
         mindcold.load("tiny-base", dtype="float64")

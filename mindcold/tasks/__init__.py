@@ -1,10 +1,10 @@
 """Public tasks: one file per format with its reader, its prompt and its scorer."""
 
-from mindcold.tasks import banking77, commongen, gsm8k, humaneval, own, spec_bench
+from mindcold.tasks import banking77, commongen, gsm8k, gsm8k_arithmetic, humaneval, own, spec_bench
 from mindcold.tasks.task import SPLITS, Item, Task, TaskError, read_items
 
 TASKS: dict[str, Task] = {
-    item.TASK.name: item.TASK for item in (commongen, gsm8k, banking77, spec_bench, humaneval, own)
+    item.TASK.name: item.TASK for item in (commongen, gsm8k, gsm8k_arithmetic, banking77, spec_bench, humaneval, own)
 }
 """Name to task."""
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     _check_folder(args, work / CHECKPOINT, work / SETTINGS, identity, folder)
 
     weights = initial_weights(config, args.seed) if folder is None else _weights(folder, config)
-    network = TrainingLM(config, args.batch_size, args.sequence_length, weights, lora)
+    network = TrainingLM(config, args.batch_size, args.sequence_length, weights, lora, data.counted)
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / SETTINGS, identity)
     losses = Trainer(network, data, settings, work).train(args.resume)

@@ -34,6 +34,11 @@ class TrainingSet:
     def __len__(self) -> int:
         return self.steps
 
+    @property
+    def counted(self) -> int:
+        """Bound of the labels of a batch that are not IGNORED."""
+        return self.batch * int((self.labels != IGNORED).sum(axis=1).max())
+
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and labels of one step, int32 [batch, length] each."""
         per_epoch = len(self.tokens) // self.batch

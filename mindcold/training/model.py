@@ -128,7 +128,8 @@ class TrainingLM(nn.Cell):
     """A Llama or Mistral-shaped network over fixed [batch, length] token ids, parameters named as in HuggingFace.
 
     construct(tokens int32 [batch, length], labels int32 [batch, length]) -> mean cross-entropy in nats, float32 scalar;
-    labels are the next tokens, IGNORED where a position does not count.
+    labels are the next tokens, IGNORED where a position does not count. At most `counted` positions of a batch may
+    count (all by default): the others need no logits, which with a large vocabulary are much of the work.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class TrainingLM(nn.Cell):
         length: int,
         weights: dict[str, np.ndarray],
         lora: LoraSettings | None = None,
+        counted: int | None = None,
     ):
         super().__init__(auto_prefix=False)
         if config.model_type not in ("llama", "mistral"):
@@ -160,17 +162,28 @@ class TrainingLM(nn.Cell):
         self.head = self.embedding if config.tie_word_embeddings else parameters["lm_head.weight"]
         self.vocab = config.vocab_size
         self.gather, self.matmul = ops.Gather(), ops.MatMul(transpose_b=True)
+        # none where all count
+        self.counted = counted if counted is not None and counted < batch * length else 0
+        self.largest = ops.TopK()
         self.cross_entropy = nn.CrossEntropyLoss(ignore_index=IGNORED)
 
-    def logits(self, tokens):
-        """Logits float32 [batch * length, vocab]."""
+    def hidden(self, tokens):
+        """States before the head, float32 [batch * length, hidden]."""
         x = self.gather(self.embedding, tokens.reshape(-1), 0)
         for block in self.blocks:
             x = block(x)
-        return self.matmul(self.norm(x), self.head)
+        return self.norm(x)
+
+    def logits(self, tokens):
+        """Logits float32 [batch * length, vocab]."""
+        return self.matmul(self.hidden(tokens), self.head)
 
     def construct(self, tokens, labels):
-        return self.cross_entropy(self.logits(tokens), labels.reshape(-1))
+        x, labels = self.hidden(tokens), labels.reshape(-1)
+        if self.counted:
+            places = self.largest((labels != IGNORED).astype(ms.float32), self.counted)[1]
+            x, labels = self.gather(x, places, 0), self.gather(labels, places, 0)
+        return self.cross_entropy(self.matmul(x, self.head), labels)
 
 
 def initial_weights(config: ModelConfig, seed: int) -> dict[str, np.ndarray]:

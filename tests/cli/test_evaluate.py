@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mindcold import model_zoo
 from mindcold.cli import main
 from mindcold.tasks import TASKS, read_items
+from mindcold.tokenizer import Tokenizer
 from tests.convert.gguf_files import write_gguf
 
 TOOL = Path(__file__).resolve().parent.parent.parent / "tools" / "prepare_task.py"
@@ -121,5 +123,9 @@ def test_training_pairs(tmp_path):
     found = {(pair["prompt"], pair["completion"]) for pair in pairs}
     assert len(found) == 30 and found < known
     assert prepare("--plain", "--count", "81")[1].endswith("pairs in the split 'train', 81 are asked for\n")
+    longest = max(len(Tokenizer(model_zoo.path("tiny-base")).encode("".join(pair))) for pair in known)
+    assert prepare("--plain", "--sequence-length", str(longest), "--count", str(len(known)))[0] == 0
+    error = prepare("--plain", "--sequence-length", str(longest - 1), "--count", str(len(known)))[1]
+    assert f"{len(known)} are asked for" in error
     code, error = prepare("--count", "3")
     assert code == 1 and "chat_template: missing" in error and error.count("\n") == 1

@@ -85,9 +85,10 @@ def test_the_draft_model_shares_the_vocabulary_and_is_a_quarter():
     assert 0.2 < sizes[1] / sizes[0] < 0.3
 
 
-def test_the_adapter_for_a_public_model():
-    """It fits SmolLM2, is what `git` and the wheel can carry, and its card says how it was made."""
-    folder = model_zoo.path("smollm2-commongen")
+@pytest.mark.parametrize("name", ["smollm2-arithmetic", "smollm2-commongen"])
+def test_adapters_for_a_public_model(name):
+    """They fit SmolLM2, are what `git` and the wheel can carry, and their cards say how they were made."""
+    folder = model_zoo.path(name)
     assert (folder / "adapter_model.safetensors").stat().st_size <= 10_000_000
     adapter = Adapter.from_folder(folder, ModelConfig.from_folder(find_folder("smollm2-135m")))
     assert adapter.rank == 16 and len(adapter.pairs) == 30 * 7

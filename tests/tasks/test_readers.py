@@ -58,6 +58,38 @@ def test_gsm8k(tmp_path):
         assert score(item, text) == {"accuracy": value}, text
 
 
+def test_gsm8k_arithmetic(tmp_path):
+    answers = [
+        "He has 3*4=<<3*4=12>>12 and 1/2=<<1/2=.5>>.5.\nSo <<-5+26.0+100=121.00>>121.\n#### 1",
+        "Again <<3*4=12>>12, <<4*3=12>>12, <<5=5>>5, <<(2+3)*4=20>>20, <<2-6=-4>>-4, <<6-2.=4.>>4.\n#### 1",
+        "No marks. #### 1",
+    ]
+    path = write(tmp_path / "a.jsonl", [{"question": "How many?", "answer": answer} for answer in answers])
+    items = TASKS["gsm8k-arithmetic"].read(path)
+    assert [(item.prompt, item.answers[0], item.group) for item in items] == [
+        ("Compute 3*4", "12", "product"),
+        ("Compute 1/2", "0.5", "quotient"),
+        ("Compute -5+26.0+100", "121", "sum"),
+        ("Compute 4*3", "12", "product"),
+        ("Compute (2+3)*4", "20", "mixed"),
+        ("Compute 2-6", "-4", "difference"),
+        ("Compute 6-2.", "4", "difference"),
+    ]
+    score = TASKS["gsm8k-arithmetic"].score
+    for text, value in (("12", 1), ("3*4 is 12.0", 1), ("12.5", 0), ("-12", 0), ("", 0)):
+        assert score(items[0], text) == {"accuracy": value}, text
+
+
+def test_an_expression_in_another_order_is_in_the_same_split(tmp_path):
+    """Else 6*2 would be trained on and 2*6 validated with; of differences the order matters."""
+    marks = [f"<<{i}{sign}{j}=1>><<{j}{sign}{i}=1>>" for sign in "*+-" for i in range(10, 30) for j in (3, 4)]
+    items = TASKS["gsm8k-arithmetic"].read(write(tmp_path / "a.jsonl", [{"answer": mark} for mark in marks]))
+    pairs = [(a, b, split_of(a) == split_of(b)) for a, b in zip(items[::2], items[1::2], strict=True)]
+    assert all(same for a, _, same in pairs if a.group != "difference")
+    assert not all(same for a, _, same in pairs if a.group == "difference")
+    assert {split_of(item) for item in items if item.group == "product"} == {"train", "validation"}
+
+
 def test_banking77(tmp_path):
     path = write(tmp_path / "a.csv", 'text,category\n"Is my card, ""the new one"",\nhere?",card_arrival\n')
     (item,) = TASKS["banking77"].read(path)
@@ -113,6 +145,12 @@ def test_ones_own_file(tmp_path):
         ("gsm8k", "a.jsonl", '{"answer": "#### 3"}\n', "a.jsonl: line 1: question: a non-empty string"),
         ("gsm8k", "a.jsonl", "\n{nonsense\n", "a.jsonl: line 2: not valid JSON"),
         ("gsm8k", "a.jsonl", "[1]\n", "a.jsonl: line 1: answer: a non-empty string"),
+        *(
+            ("gsm8k-arithmetic", "a.jsonl", json.dumps({"answer": mark}), "a.jsonl: line 1: answer: an annotation like")
+            for mark in ("<<48/2>>24", "<<48/x=3>>", "<<48/2=>>", "<<48/2=24", "<<=24>>", "<<()=24>>", "<<1+1=2.3.4>>")
+        ),
+        ("gsm8k-arithmetic", "a.jsonl", '{"question": "x"}\n', "a.jsonl: line 1: answer: a non-empty string"),
+        ("gsm8k-arithmetic", "a.jsonl", '{"answer": "3 #### 3"}\n', "a.jsonl: no items"),
         ("banking77", "a.csv", "text,label\na,b\n", "a.csv: line 1: category: no such column; text, category"),
         ("banking77", "a.csv", "text,category\na,b\nc\n", "a.csv: line 3: category: a non-empty string"),
         ("spec-bench", "a.jsonl", '{"category": "qa", "turns": []}\n', "a.jsonl: line 1: turns: a string or a list"),

@@ -47,6 +47,15 @@ def test_order_is_a_permutation_per_epoch_and_depends_on_the_seed():
     assert [other[step][0].ravel().tolist() for step in range(3)] != first
 
 
+def test_no_batch_counts_more_positions_than_the_bound():
+    labels = np.full((9, 6), IGNORED, np.int32)
+    for row in range(9):
+        labels[row, : row % 4] = 7
+    data = TrainingSet(labels, labels, batch=3, steps=12, seed=0)
+    assert data.counted == 9
+    assert max((data[step][1] != IGNORED).sum() for step in range(12)) <= data.counted
+
+
 def test_examples_and_texts_are_read(tmp_path, tokenizer):
     path = tmp_path / "examples.jsonl"
     path.write_text(json.dumps({"prompt": "One", "completion": " two"}) + "\n\n", encoding="utf-8")

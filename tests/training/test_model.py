@@ -10,7 +10,7 @@ from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.model.shapes import weight_shapes
 from mindcold.training.export import export_adapter
-from mindcold.training.model import LoraSettings, TrainingLM, initial_weights
+from mindcold.training.model import IGNORED, LoraSettings, TrainingLM, initial_weights
 from tests.folders import write_model
 
 
@@ -46,6 +46,24 @@ def test_logits_equal_the_engine_with_and_without_adapter(tmp_path, tied, model_
         for row, prompt in zip(found, ids.tolist(), strict=True):
             expected = llm.logits(prompt, adapter=adapter)
             assert np.abs(row - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_positions_that_do_not_count_change_nothing(config):
+    """The loss is the same with logits of every position and of the counted ones alone, and so are its gradients."""
+    rng = np.random.default_rng(1)
+    tokens, labels = (rng.integers(3, config.vocab_size, (3, 11)).astype(np.int32) for _ in range(2))
+    for row, first in enumerate((2, 7, 9)):
+        labels[row, :first] = IGNORED
+    found = []
+    for counted in (None, 15, 27, 33):
+        network = TrainingLM(config, 3, 11, initial_weights(config, 4), counted=counted)
+        step = ms.value_and_grad(network, None, network.trainable_params())
+        loss, gradients = step(ms.Tensor(tokens), ms.Tensor(labels))
+        found.append((float(loss), [item.asnumpy() for item in gradients]))
+    for loss, gradients in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        for ours, theirs in zip(gradients, found[0][1], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_only_known_shapes_of_model(config):
