@@ -55,6 +55,7 @@ def test_the_command_ends_with_one_line():
             time.sleep(0.1)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
-            assert process.returncode == 130 and err.decode().strip().splitlines()[-1] == "mindcold generate: stopped"
+            assert process.returncode == 130, err
+            assert err.decode().strip().splitlines()[-1] == "mindcold generate: stopped"
         finally:
             process.kill()

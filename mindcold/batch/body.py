@@ -72,10 +72,8 @@ class BodyReader:
         model = next(iter([*self.adapters, *self.models]))
         return Body(url, model, [Request(given, self.method, **self.options)], stops=_stops(dict(self.options)))
 
-    def of_line(self, line: Any) -> Body:
+    def of_line(self, line: Mapping[str, Any]) -> Body:
         """A line of OpenAI's batch format; RequestError names the field that is wrong."""
-        if not isinstance(line, dict):
-            raise RequestError(f"an object is expected, found {line!r:.60}")
         for name in line:
             if name not in ("custom_id", "method", "url", "body"):
                 raise RequestError(f"{name[:60]}: not a field of a batch line (custom_id, method, url, body)")

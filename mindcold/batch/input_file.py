@@ -49,6 +49,8 @@ def parse_line(number: int, raw: bytes, form: str) -> Line:
         return Line(number, error="half of a surrogate pair is no text")
     except (ValueError, RecursionError) as error:
         return Line(number, error=f"not valid JSON ({one_line(error, 100)})")
+    if form == "openai" and not isinstance(value, dict):
+        return Line(number, error=f"a JSON object is expected, found {type(value).__name__}")
     return Line(number, value)
 
 

@@ -22,6 +22,8 @@ SOURCE = Path(__file__).with_name("kernel.cc")
 _ACTION_BYTES = 256
 """More than a struct sigaction takes on any system."""
 
+_TRIES = 10
+
 WATCHED = 3.0
 """Seconds after the first block in which the handler is looked after."""
 
@@ -43,18 +45,21 @@ def held() -> AbstractContextManager[None]:
 
 @cache
 def _guard() -> Any:
-    if threading.current_thread() is threading.main_thread():
-        _put_python_back()
     try:
         # PyDLL: the calls keep the GIL, and raise what PyErr_CheckSignals has left
         library = ctypes.PyDLL(str(build.library(SOURCE)))
     except (OperatorError, OSError) as error:
+        _put_python_back()
         log.warning("interrupts: Ctrl-C during a step will end the process (%s)", error)
         return _Restored()
     address = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p) for name in _PYTHON]
     library.initialise.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong]
     library.initialise.restype = None
     library.initialise(*address, threading.main_thread().ident)
+    for _ in range(_TRIES):  # a graph from before the first block may set MindSpore's handler milliseconds later
+        _put_python_back()
+        if library.know():
+            break
     threading.Thread(target=_watch, args=(library.settle,), daemon=True).start()
     enter, leave = library.begin, library.end
     enter.restype, leave.argtypes = None, [ctypes.py_object] * 3
@@ -76,9 +81,9 @@ _PYTHON = ("PyErr_CheckSignals", "PyErr_SetInterruptEx")
 
 
 def _put_python_back() -> None:
-    """Undo what graphs have done before the first block."""
+    """Undo what graphs have done before the first block, which Python allows in the main thread alone."""
     handler = signal.getsignal(signal.SIGINT)
-    if handler is not None:
+    if handler is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
 
 

@@ -154,6 +154,15 @@ extern "C" void initialise(int (*check)(), int (*interrupt)(int), pthread_t main
   check_signals = check, interrupt_python = interrupt, main_thread = main;
 }
 
+// Takes the SIGINT action there is for the program's own, unless it is MindSpore's; whether it did.
+extern "C" int know() {
+  struct sigaction now;
+  sigaction(SIGINT, nullptr, &now);
+  if (is_own(now) || is_mindspore(now)) return 0;
+  last_foreign = now, knows_foreign = true;
+  return 1;
+}
+
 // Puts the program's SIGINT action back where MindSpore has replaced it outside of a block; whether a block has ended.
 extern "C" int settle() {
   struct sigaction now;

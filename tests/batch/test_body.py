@@ -1,7 +1,7 @@
 """Bodies: OpenAI's fields, mindcold's keywords, and every field that is not honoured is named."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mindcold.batch.body import CHAT, COMPLETIONS, BodyReader
@@ -128,6 +128,7 @@ JSON = st.recursive(
 NAMES = sorted({*SamplingParams.__dataclass_fields__, "model", "prompt", "messages", "n", "logprobs", "stop", "tools"})
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([CHAT, COMPLETIONS]), st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
 def test_no_body_ends_in_another_exception(url, body):
     """Also where the keywords are read that a reader leaves to the request."""

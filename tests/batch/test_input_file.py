@@ -24,11 +24,12 @@ def test_a_text_file_is_a_prompt_a_line(tmp_path):
 
 
 def test_json_is_seen_by_its_first_sign(tmp_path):
-    found = lines(tmp_path, b'\n {"custom_id": "a"}\n{"custom_id": 3}\n[1]\n')
+    found = lines(tmp_path, b'\n {"custom_id": "a"}\n{"custom_id": 3}\n[1]\n"text"\n')
     assert [(line.number, line.custom_id, line.error) for line in found] == [
         (2, "a", None),
         (3, None, None),
-        (4, None, None),
+        (4, None, "a JSON object is expected, found list"),
+        (5, None, "a JSON object is expected, found str"),
     ]
     assert lines(tmp_path, b"{curly", "text")[0].value == "{curly"
 

@@ -21,6 +21,11 @@ SAMPLES = {
         '{"question": "Tom has 2 apples and buys 3. How many has he?", "answer": "2 + 3 = <<2+3=5>>5\\n#### 5"}\n'
         '{"question": "What is 4 times 2?", "answer": "#### 8"}\n',
     ),
+    "gsm8k-arithmetic": (
+        "arithmetic.jsonl",
+        '{"question": "Tom has 2 apples and buys 3. How many has he?", "answer": "2 + 3 = <<2+3=5>>5\\n#### 5"}\n'
+        '{"question": "What is 4 times 2?", "answer": "4 * 2 = <<4*2=8>>8\\n#### 8"}\n',
+    ),
     "banking77": ("intents.csv", "text,category\nWhere is my card?,card_arrival\nMy PIN is wrong,pin_blocked\n"),
     "spec-bench": (
         "questions.jsonl",
@@ -72,7 +77,7 @@ def expected(task, prompt, answers, text):
     if task == "commongen":
         share = coverage(text, prompt.rstrip(".").partition(": ")[2].split(", "))
         return {"hard coverage": float(share == 1), "soft coverage": share}
-    if task == "gsm8k":
+    if task in ("gsm8k", "gsm8k-arithmetic"):
         return {"accuracy": float(last_number(text) == last_number(answers[0]))}
     if task == "banking77":
         lines = [line for line in text.splitlines() if line.strip()] or [""]
@@ -120,7 +125,9 @@ def test_scores_are_those_of_the_texts_and_drafts_change_none(task, llm, capsys,
         assert row["tokens per pass"]["value"] == pytest.approx(tokens / passes)
     if task == "jsonl":  # it knows the capital of France, so that scores can be told from none at all
         assert rows[0]["accuracy"]["value"] > 0
-    groups = {row["group"] for row in result["groups"]}
-    assert groups == {"spec-bench": {"mt_bench", "translation"}, "jsonl": {"contains", "number", "keywords"}}.get(
-        task, set()
-    )
+    groups = {
+        "spec-bench": {"mt_bench", "translation"},
+        "jsonl": {"contains", "number", "keywords"},
+        "gsm8k-arithmetic": {"sum", "product"},
+    }
+    assert {row["group"] for row in result["groups"]} == groups.get(task, set())
