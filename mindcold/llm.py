@@ -60,7 +60,13 @@ def load(
         raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {draft_memory!r}")
     with LOCK:
         choose_device()
-        llm = LLM(find_folder(model), dtype, backend, max_batch, draft_memory)
+        folder = find_folder(model)
+        config = ModelConfig.from_folder(folder)
+        checkpoint = Checkpoint(folder, config)
+        if dtype == "auto":
+            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
+        engine = Engine(CausalLMFactory(config, Weights(checkpoint, dtype, backend), backend), backend)
+        llm = LLM(folder, config, engine, dtype, backend, max_batch, draft_memory)
         if adapter is not None:
             llm.add_adapter("default", adapter)
     return llm
@@ -69,19 +75,23 @@ def load(
 class LLM:
     """A model ready to decode; made by `load`. Its methods may be called from several threads."""
 
-    def __init__(self, folder: Path, dtype: str, backend: str, max_batch: int, draft_memory: float = MEMORY):
-        self.folder, self.max_batch = folder, max_batch
-        self.config = ModelConfig.from_folder(folder)
+    def __init__(
+        self,
+        folder: Path,
+        config: ModelConfig,
+        engine: Engine,
+        dtype: str,
+        backend: str = "auto",
+        max_batch: int = 8,
+        draft_memory: float = MEMORY,
+    ):
+        """An engine with the tokenizer of a folder, if it has one; the other arguments are those of `load`."""
+        self.folder, self.config, self.engine, self.dtype, self.max_batch = folder, config, engine, dtype, max_batch
         self.tokenizer = Tokenizer(folder) if Tokenizer.exists(folder) else None
-        checkpoint = Checkpoint(folder, self.config)
-        if dtype == "auto":
-            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
-        self.dtype = dtype
         self._backend, self._draft_memory = backend, draft_memory
         self.trigrams: TrigramTables
         """What the trigram drafter has learned, of all adapters."""
         self.forget_drafts()
-        self.engine = Engine(CausalLMFactory(self.config, Weights(checkpoint, dtype, backend), backend), backend)
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
         drafts = DraftModels(self.config.vocab_size, dtype, backend)
         self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, drafts)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.checkpoint import Checkpoint
+from mindcold.checkpoint import TensorSource
 from mindcold.model.shapes import EMBEDDING, FUSED, linear_shapes, members, weight_shapes
 from mindcold.ops import lora_linear
 from mindcold.ops.lora_linear.reference import restored, stored
@@ -20,7 +20,7 @@ class Weights:
     ModelError when a tensor is missing, has another shape or holds NaN.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: str = "float32", backend: str = "auto"):
+    def __init__(self, checkpoint: TensorSource, dtype: str = "float32", backend: str = "auto"):
         self.config, self.dtype = checkpoint.config, dtype
         self._make = lora_linear.choose(backend).make
         self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
@@ -29,6 +29,11 @@ class Weights:
         for name in self._layer_names():
             parts = members(name)
             weight = self._make(name, (sum(self._shapes[part][0] for part in parts), self._shapes[parts[0]][1]), dtype)
+            shared = checkpoint.shared(tuple(f"{part}.weight" for part in parts)) if weight.plain else None
+            if shared is not None:
+                weight.adopt(shared)
+                self._matrices[name] = weight
+                continue
             if len(parts) == 1:
                 shape = self._shapes[name]
                 for first in range(0, shape[0], ROWS_AT_ONCE):
