@@ -7,6 +7,9 @@ from mindcold.mindformers.library import MindFormersError, require
 
 require()
 
+from mindcold.mindformers import pipeline  # noqa: E402
 from mindcold.mindformers.enable import decoder_of, disable, enable  # noqa: E402
+
+pipeline.register()
 
 __all__ = ["MindFormersError", "decoder_of", "disable", "enable"]

@@ -13,7 +13,6 @@ from mindcold.engine import LOCK, Engine
 from mindcold.errors import MindcoldError
 from mindcold.llm import LLM, load
 from mindcold.mindformers.generation import read_call
-from mindcold.mindformers.library import MindFormersError
 from mindcold.mindformers.network import NetworkWeights, config_of
 from mindcold.mindformers.streaming import ColumnStreamer
 from mindcold.model import CausalLMFactory, Weights
@@ -152,9 +151,3 @@ class Decoder:
         for state in states:
             if state.error:
                 raise state.error
-
-
-def check_backend(backend: str) -> None:
-    """Refuse what is no backend."""
-    if backend not in BACKENDS:
-        raise MindFormersError(f"backend: {backend!r} is not one of {', '.join(BACKENDS)}")

@@ -9,7 +9,6 @@ import mindspore as ms
 
 from mindcold.constraints import parse_constraint
 from mindcold.decoding import find
-from mindcold.errors import RequestError
 from mindcold.mindformers.decoder import BACKENDS, Decoder
 from mindcold.mindformers.library import MindFormersError, log
 from mindcold.model_folder import find_folder
@@ -36,14 +35,46 @@ def enable(
 ) -> Any:
     """Let mindcold decode what this network generates, in `pipeline`, `Trainer.predict` and by itself; gives it back.
 
-    `adapter` is an adapter folder or file, or several by their names. `decoding` are `method`, `draft`, `constraint` and
-    the other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine" hands
-    the weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`; "network"
-    lets the network itself compute; "auto" is the network on Ascend, else the engine. `tokenizer`, a folder or a
-    tokenizer of transformers or MindFormers, is needed for constraints and stop strings alone. `dtype`, `operators` and
-    `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`. Weights are read at the first call, so those
-    that are loaded in between count. Raises MindFormersError, AdapterError or RequestError in one line.
+    `adapter` is an adapter folder or file, or several by their names. `decoding` are `method`, `draft`, `constraint`
+    and the other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine"
+    hands the weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`;
+    "network" lets the network itself compute; "auto" is the network on Ascend, else the engine. `tokenizer`, a folder
+    or a tokenizer of transformers or MindFormers, is needed for constraints and stop strings alone. `dtype`,
+    `operators` and `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`. Weights are read at the first
+    call, so those that are loaded in between count. Raises MindFormersError, AdapterError or RequestError in one line.
     """
+    decoder = decoder_for(
+        network,
+        adapter,
+        model=model,
+        tokenizer=tokenizer,
+        backend=backend,
+        dtype=dtype,
+        operators=operators,
+        max_batch=max_batch,
+        **decoding,
+    )
+    disable(network)
+    own = vars(network)
+    object.__setattr__(network, _BEFORE, own.get("generate"))
+    object.__setattr__(network, _DECODER, decoder)
+    object.__setattr__(network, "generate", types.MethodType(_generate, network))
+    return network
+
+
+def decoder_for(
+    network: Any,
+    adapter: str | Path | Mapping[str, str | Path] | None = None,
+    *,
+    model: str | Path | None = None,
+    tokenizer: Any = None,
+    backend: str = "auto",
+    dtype: str = "auto",
+    operators: str = "auto",
+    max_batch: int = 8,
+    **decoding: Any,
+) -> Decoder:
+    """What decodes for a network, without a change to it; keywords as for `enable`."""
     if not isinstance(network, ms.nn.Cell) or not hasattr(network, "generate"):
         raise MindFormersError(f"network: a MindFormers network is expected, found {type(network).__name__}")
     if backend not in BACKENDS:
@@ -57,7 +88,7 @@ def enable(
             raise MindFormersError(f"adapter: {BASE!r} is the network without one; choose another name")
         adapters[name] = find_folder(path)
     _be_runnable()
-    decoder = Decoder(
+    return Decoder(
         network,
         adapters,
         decoding,
@@ -68,12 +99,6 @@ def enable(
         operators=operators,
         max_batch=max_batch,
     )
-    disable(network)
-    own = vars(network)
-    object.__setattr__(network, _BEFORE, own.get("generate"))
-    object.__setattr__(network, _DECODER, decoder)
-    object.__setattr__(network, "generate", types.MethodType(_generate, network))
-    return network
 
 
 def disable(network: Any) -> None:
@@ -135,9 +160,4 @@ def tokenizer_folder(tokenizer: Any) -> Path:
         folder = place if place.is_dir() else place.parent
         if Tokenizer.exists(folder):
             return folder
-    raise MindFormersError(
-        "tokenizer: no tokenizer.json or tokenizer.model found; give the folder that has them"
-    ) from None
-
-
-__all__ = ["RequestError", "decoder_of", "disable", "enable", "tokenizer_folder"]
+    raise MindFormersError("tokenizer: no tokenizer.json or tokenizer.model found; give the folder that has them")

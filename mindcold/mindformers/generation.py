@@ -1,4 +1,4 @@
-"""What a call of MindFormers' `generate` asks for, as requests of mindcold; a field that cannot be honoured is an error."""
+"""What a call of MindFormers' `generate` asks for, as requests; a field that cannot be honoured is an error."""
 
 import copy
 from collections.abc import Mapping
@@ -39,7 +39,16 @@ _READ = {
 }
 _NO_MATTER = {"use_past", "renormalize_logits", "window_size", "level", "guess_set_size", "generation_mode"}
 # keywords that pipeline and Trainer pass on with every call
-_STRAY = {"audio_processor", "image_processor", "batch_size", "model_name", "task", "use_past", "transformers_version"}
+_STRAY = {
+    "audio_processor",
+    "batch_size",
+    "image_processor",
+    "is_full_config",
+    "model_name",
+    "save_file",
+    "task",
+    "use_past",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,8 @@ def read_call(
     """The requests of a call of a network's `generate`.
 
     `decoding` are the keywords `enable` was given: method, adapter, draft, alpha, ...; those of the call under
-    "mindcold" go before them, and both before the fields of MindFormers. Lengths count as in MindFormers: `max_length` with the prompt, at most the network's
-    seq_length. Raises MindFormersError that names the field.
+    "mindcold" go before them, and both before the fields of MindFormers. Lengths count as in MindFormers: `max_length`
+    with the prompt, at most the network's seq_length. Raises MindFormersError that names the field.
     """
     own = dict(keywords)
     override = own.pop(CALL, None) or {}
@@ -74,7 +83,9 @@ def read_call(
     settings = {**decoding, **override}
     adapters = _adapters(adapter_ids, settings.pop("adapter", None), len(prompts))
     method = settings.pop("method", None)
-    sampled = bool(settings.get("do_sample", config.do_sample and method != "greedy"))
+    # the best of one is no draw: what MindFormers' trainer asks for by default
+    drawn = config.do_sample and config.top_k != 1 and method != "greedy"
+    sampled = bool(settings.get("do_sample", drawn))
     if sampled and method in (None, "greedy"):
         method = "sample"
     common = _common(config, sampled) | settings

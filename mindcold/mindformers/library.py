@@ -3,12 +3,14 @@
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import io
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 from mindcold.errors import MindcoldError, one_line
@@ -40,7 +42,9 @@ def require() -> ModuleType:
         raise MindFormersError("mindformers is not installed; pip install 'mindcold[mindformers]'") from None
     if not version.startswith(KNOWN):
         raise MindFormersError(f"mindformers {version} is not supported; pip install 'mindformers==1.9.0'")
-    os.environ.setdefault("LOCAL_DEFAULT_PATH", tempfile.mkdtemp(prefix="mindformers-"))
+    place = tempfile.mkdtemp(prefix="mindformers-")
+    os.environ.setdefault("LOCAL_DEFAULT_PATH", place)
+    os.environ.setdefault("OM_MODULES_CACHE", str(Path(place) / "modules"))
     os.environ.setdefault("CPU_AFFINITY", "False")
     try:
         with _without_moxing(), contextlib.redirect_stdout(io.StringIO()):
