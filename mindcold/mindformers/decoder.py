@@ -1,4 +1,4 @@
-"""mindcold for one MindFormers network: its weights handed over to our engine, or the network itself computing."""
+"""mindcold for one MindFormers network: its weights handed over to our engine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 from mindcold.config import ModelConfig
 from mindcold.decoding import RequestState, Scheduler
 from mindcold.engine import LOCK, Engine
-from mindcold.errors import MindcoldError
 from mindcold.llm import LLM, load
 from mindcold.mindformers.generation import read_call
 from mindcold.mindformers.network import NetworkWeights, config_of
@@ -18,8 +17,8 @@ from mindcold.mindformers.streaming import ColumnStreamer
 from mindcold.model import CausalLMFactory, Weights
 from mindcold.output import Output, TextStream, output_of
 
-BACKENDS = ("auto", "engine", "network")
-"""What computes: mindcold's engine with the network's weights, or the network; auto is the network on Ascend alone."""
+BACKENDS = ("auto", "engine")
+"""What computes: mindcold's engine with the network's weights, which is also what auto is."""
 
 
 class Decoder:
@@ -33,14 +32,11 @@ class Decoder:
         *,
         model: str | Path | None = None,
         tokenizer: Path | None = None,
-        backend: str = "auto",
         dtype: str = "auto",
         operators: str = "auto",
         max_batch: int = 8,
     ):
-        if backend == "auto":
-            backend = "network" if ms.get_context("device_target") == "Ascend" else "engine"
-        self.network, self.backend = network, backend
+        self.network = network
         self.outputs: list[Output] = []
         """What the last call gave, with its statistics."""
         self._adapters, self._decoding = dict(adapters), dict(decoding)
@@ -56,17 +52,13 @@ class Decoder:
         if self._llm is None:
             with LOCK:
                 llm = self._load()
-                try:
-                    for name, path in self._adapters.items():
-                        llm.add_adapter(name, path)
-                except MindcoldError:
-                    self._release(llm)
-                    raise
+                for name, path in self._adapters.items():
+                    llm.add_adapter(name, path)
             self._llm = llm
         return self._llm
 
     def _load(self) -> LLM:
-        if self.backend == "engine" and self._model is not None:
+        if self._model is not None:
             return load(self._model, dtype=self._dtype, backend=self._operators, max_batch=self._max_batch)
         config = config_of(self.network)
         folder = self._tokenizer or Path(type(self.network).__name__)
@@ -75,10 +67,6 @@ class Decoder:
 
     def _engine(self, config: ModelConfig) -> tuple[Engine, str]:
         """The engine and how it keeps its weights."""
-        if self.backend == "network":
-            from mindcold.mindformers.in_place import in_place_engine
-
-            return in_place_engine(self.network, config, []), "float32"
         dtype = self._dtype
         if dtype == "auto":
             kinds = {item.dtype for item in self.network.get_parameters() if item.ndim == 2}
@@ -87,16 +75,8 @@ class Decoder:
         return Engine(CausalLMFactory(config, weights, self._operators), self._operators), dtype
 
     def close(self) -> None:
-        """Let go of the network, which is then as it was before."""
-        llm, self._llm = self._llm, None
-        if llm is not None:
-            self._release(llm)
-
-    def _release(self, llm: LLM) -> None:
-        if self.backend == "network":
-            from mindcold.mindformers.in_place import release
-
-            release(llm.engine)
+        """Let go of the weights."""
+        self._llm = None
 
     def generate(
         self,

@@ -35,13 +35,13 @@ def enable(
 ) -> Any:
     """Let mindcold decode what this network generates, in `pipeline`, `Trainer.predict` and by itself; gives it back.
 
-    `adapter` is an adapter folder or file, or several by their names. `decoding` are `method`, `draft`, `constraint`
-    and the other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine"
-    hands the weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`;
-    "network" lets the network itself compute; "auto" is the network on Ascend, else the engine. `tokenizer`, a folder
-    or a tokenizer of transformers or MindFormers, is needed for constraints and stop strings alone. `dtype`,
-    `operators` and `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`. Weights are read at the first
-    call, so those that are loaded in between count. Raises MindFormersError, AdapterError or RequestError in one line.
+    `adapter` is an adapter folder, or several by their names. `decoding` are `method`, `draft`, `constraint` and the
+    other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine" hands the
+    weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`; it is the only
+    one so far. `tokenizer`, a folder or a tokenizer of transformers or MindFormers, is needed for constraints and stop
+    strings alone. `dtype`, `operators` and `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`.
+    Weights are read at the first call, so those that are loaded in between count. Raises MindFormersError, AdapterError
+    or RequestError in one line.
     """
     decoder = decoder_for(
         network,
@@ -94,7 +94,6 @@ def decoder_for(
         decoding,
         model=None if model is None else find_folder(model),
         tokenizer=None if tokenizer is None else tokenizer_folder(tokenizer),
-        backend=backend,
         dtype=dtype,
         operators=operators,
         max_batch=max_batch,
