@@ -93,6 +93,11 @@ class TensorSource(Protocol):
 
     config: ModelConfig
 
+    @property
+    def stored_dtype(self) -> str:
+        """The one type all matrices are stored in, as safetensors names it ("F32", "F16", "BF16"), else "mixed"."""
+        ...
+
     def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Tensor `name` as float32 of exactly this shape."""
         ...

@@ -1,6 +1,6 @@
 """The public object: a loaded model with its adapters, text or token ids in, text and token ids out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -11,7 +11,7 @@ from mindcold.adapter import Adapter
 from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
-from mindcold.decoding import RequestState, Scheduler
+from mindcold.decoding import RequestState, Scheduler, TokenOutput
 from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
@@ -62,11 +62,9 @@ def load(
         choose_device()
         folder = find_folder(model)
         config = ModelConfig.from_folder(folder)
-        checkpoint = Checkpoint(folder, config)
-        if dtype == "auto":
-            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
-        engine = Engine(CausalLMFactory(config, Weights(checkpoint, dtype, backend), backend), backend)
-        llm = LLM(folder, config, engine, dtype, backend, max_batch, draft_memory)
+        weights = Weights(Checkpoint(folder, config), dtype, backend)
+        engine = Engine(CausalLMFactory(config, weights, backend), backend)
+        llm = LLM(folder, config, engine, weights.dtype, backend, max_batch, draft_memory)
         if adapter is not None:
             llm.add_adapter("default", adapter)
     return llm
@@ -173,12 +171,12 @@ class LLM:
         if streamer is not None and not single:
             raise RequestError("streamer: only one prompt at a time can be streamed")
         states = self._states(prompt, method, adapter, constraints, options)
-        streams = [self._text_stream(state) for state in states]
+        streams = [self.text_stream(state) for state in states]
         if streamer is not None:
             streamer.put(np.array(states[0].prompt))
         with tqdm(total=len(states), unit="prompt", disable=not progress or None) as bar:
             ended = set[int]()
-            for state, token, _, _ in self._run(states):
+            for state, token, _, _ in self.run(states):
                 if streamer is not None:
                     streamer.put(np.array([token]))
                 if state.finish_reason and state.index not in ended:
@@ -201,10 +199,10 @@ class LLM:
         if not is_single(prompt):
             raise RequestError("prompt: only one prompt at a time can be streamed")
         (state,) = self._states(prompt, method, adapter, None, options)
-        return self._tokens(state, self._text_stream(state))
+        return self._tokens(state, self.text_stream(state))
 
     def _tokens(self, state: RequestState, stream: TextStream) -> Iterator[Token]:
-        for _, token, logprob, from_draft in self._run([state]):
+        for _, token, logprob, from_draft in self.run([state]):
             yield Token(token, stream.next(), logprob, from_draft)
         if state.error:
             raise state.error
@@ -229,8 +227,8 @@ class LLM:
             finally:
                 sequence.close()
 
-    def _run(self, states: list[RequestState]) -> Iterator[tuple[RequestState, int, float, bool]]:
-        """Tokens of some requests as they are decided; what they hold is given back at the end or when abandoned."""
+    def run(self, states: list[RequestState]) -> Generator[TokenOutput, None, None]:
+        """Tokens of checked requests as they are decided; what they hold is given back at the end or when abandoned."""
         scheduler = Scheduler(self.max_batch)
         for state in states:
             scheduler.add(state)
@@ -240,7 +238,8 @@ class LLM:
         finally:
             scheduler.close()
 
-    def _text_stream(self, state: RequestState) -> TextStream:
+    def text_stream(self, state: RequestState) -> TextStream:
+        """The text of a request as its tokens come, which also ends it at its stop strings."""
         stream = TextStream(self.tokenizer, state.params.stops)
         state.criterion = stream
         return stream

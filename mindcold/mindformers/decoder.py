@@ -1,24 +1,21 @@
 """mindcold for one MindFormers network: its weights handed over to our engine."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 
-from mindcold.config import ModelConfig
-from mindcold.decoding import RequestState, Scheduler
+from mindcold.decoding import RequestState
 from mindcold.engine import LOCK, Engine
 from mindcold.llm import LLM, load
-from mindcold.mindformers.generation import read_call
+from mindcold.mindformers.generation import Call, read_call
+from mindcold.mindformers.library import MindFormersError
 from mindcold.mindformers.network import NetworkWeights, config_of
 from mindcold.mindformers.streaming import ColumnStreamer
 from mindcold.model import CausalLMFactory, Weights
-from mindcold.output import Output, TextStream, output_of
-
-BACKENDS = ("auto", "engine")
-"""What computes: mindcold's engine with the network's weights, which is also what auto is."""
+from mindcold.output import Output, output_of
 
 
 class Decoder:
@@ -62,17 +59,9 @@ class Decoder:
             return load(self._model, dtype=self._dtype, backend=self._operators, max_batch=self._max_batch)
         config = config_of(self.network)
         folder = self._tokenizer or Path(type(self.network).__name__)
-        engine, dtype = self._engine(config)
-        return LLM(folder, config, engine, dtype, self._operators, self._max_batch)
-
-    def _engine(self, config: ModelConfig) -> tuple[Engine, str]:
-        """The engine and how it keeps its weights."""
-        dtype = self._dtype
-        if dtype == "auto":
-            kinds = {item.dtype for item in self.network.get_parameters() if item.ndim == 2}
-            dtype = "bfloat16" if kinds == {ms.bfloat16} else "float32"
-        weights = Weights(NetworkWeights(self.network, config), dtype, self._operators)
-        return Engine(CausalLMFactory(config, weights, self._operators), self._operators), dtype
+        weights = Weights(NetworkWeights(self.network, config), self._dtype, self._operators)
+        engine = Engine(CausalLMFactory(config, weights, self._operators), self._operators)
+        return LLM(folder, config, engine, weights.dtype, self._operators, self._max_batch)
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -89,15 +78,16 @@ class Decoder:
     ) -> Any:
         """As `generate` of a MindFormers network: token ids with their prompts, int32, or a GenerateOutput of them."""
         if logits_processor:
-            keywords["logits_processor"] = logits_processor
+            raise MindFormersError("logits_processor: tokens are chosen in the graph; use mindcold's constraint")
         decoding = self._decoding if seed is None else self._decoding | {"seed": seed}
         call = read_call(self.network, input_ids, generation_config, keywords, decoding)
         states = self._states(call)
+        texts = [self.llm.text_stream(state) for state in states]
         stream = ColumnStreamer(streamer, call.prompts, call.pad_token_id) if streamer is not None else None
         self._run(states, stream)
         if stream:
             stream.end()
-        self.outputs = [output_of(state, state.criterion.text) for state in states]  # type: ignore[union-attr]
+        self.outputs = [output_of(state, text.text) for state, text in zip(states, texts, strict=True)]
         sequences = [np.array([*state.prompt, *state.token_ids], np.int32) for state in states]
         if not call.as_dict:
             return sequences
@@ -105,29 +95,24 @@ class Decoder:
 
         return GenerateOutput(sequences=sequences, scores=None, logits=None)
 
-    def _states(self, call: Any) -> list[RequestState]:
-        llm, states = self.llm, []
+    def _states(self, call: Call) -> list[RequestState]:
+        """Checked requests of a call, not decoded yet."""
+        llm, single = self.llm, len(call.requests) == 1
         with LOCK:
-            for i, request in enumerate(call.requests):
-                where = "input_ids: " if len(call.requests) == 1 else f"input_ids, row {i}: "
-                state = llm.builder.build(i, request, llm.trigrams, where)
-                state.criterion = TextStream(llm.tokenizer, state.params.stops)
-                states.append(state)
-        return states
+            return [
+                llm.builder.build(i, request, llm.trigrams, "input_ids: " if single else f"input_ids, row {i}: ")
+                for i, request in enumerate(call.requests)
+            ]
 
     def _run(self, states: list[RequestState], stream: ColumnStreamer | None) -> None:
-        scheduler = Scheduler(self._max_batch)
-        for state in states:
-            scheduler.add(state)
-        try:
-            while scheduler.unfinished:
-                decided = scheduler.step()
-                last = {item.request.index: i for i, item in enumerate(decided) if item.request.finish_reason}
-                for i, item in enumerate(decided):
-                    if stream:
-                        stream.push(item.request.index, item.token, last.get(item.request.index) == i)
-        finally:
-            scheduler.close()
+        """Decode all of them; the error of the first that failed is raised then."""
+        new = [0] * len(states)
+        with closing(self.llm.run(states)) as tokens:
+            for state, token, _, _ in tokens:
+                new[state.index] += 1
+                if stream:  # a request has ended before all tokens of its last step have come
+                    ended = state.finish_reason is not None and new[state.index] == len(state.token_ids)
+                    stream.push(state.index, token, ended)
         for state in states:
             if state.error:
                 raise state.error

@@ -9,7 +9,7 @@ import mindspore as ms
 
 from mindcold.constraints import parse_constraint
 from mindcold.decoding import find
-from mindcold.mindformers.decoder import BACKENDS, Decoder
+from mindcold.mindformers.decoder import Decoder
 from mindcold.mindformers.library import MindFormersError, log
 from mindcold.model_folder import find_folder
 from mindcold.ops.lora_linear import DTYPES
@@ -17,43 +17,19 @@ from mindcold.request import BASE
 from mindcold.sampling_params import SamplingParams
 from mindcold.tokenizer import Tokenizer
 
+BACKENDS = ("auto", "engine")
+"""What computes: mindcold's engine with the network's weights, which is also what auto is."""
+
 _DECODER = "_mindcold_decoder"
 _BEFORE = "_mindcold_before"
 
 
-def enable(
-    network: Any,
-    adapter: str | Path | Mapping[str, str | Path] | None = None,
-    *,
-    model: str | Path | None = None,
-    tokenizer: Any = None,
-    backend: str = "auto",
-    dtype: str = "auto",
-    operators: str = "auto",
-    max_batch: int = 8,
-    **decoding: Any,
-) -> Any:
+def enable(network: Any, adapter: str | Path | Mapping[str, str | Path] | None = None, **keywords: Any) -> Any:
     """Let mindcold decode what this network generates, in `pipeline`, `Trainer.predict` and by itself; gives it back.
 
-    `adapter` is an adapter folder, or several by their names. `decoding` are `method`, `draft`, `constraint` and the
-    other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine" hands the
-    weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`; it is the only
-    one so far. `tokenizer`, a folder or a tokenizer of transformers or MindFormers, is needed for constraints and stop
-    strings alone. `dtype`, `operators` and `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`.
-    Weights are read at the first call, so those that are loaded in between count. Raises MindFormersError, AdapterError
-    or RequestError in one line.
+    Adapter and keywords are those of `decoder_for`.
     """
-    decoder = decoder_for(
-        network,
-        adapter,
-        model=model,
-        tokenizer=tokenizer,
-        backend=backend,
-        dtype=dtype,
-        operators=operators,
-        max_batch=max_batch,
-        **decoding,
-    )
+    decoder = decoder_for(network, adapter, **keywords)
     disable(network)
     own = vars(network)
     object.__setattr__(network, _BEFORE, own.get("generate"))
@@ -74,7 +50,16 @@ def decoder_for(
     max_batch: int = 8,
     **decoding: Any,
 ) -> Decoder:
-    """What decodes for a network, without a change to it; keywords as for `enable`."""
+    """What decodes for a network, without a change to it.
+
+    `adapter` is an adapter folder, or several by their names. `decoding` are `method`, `draft`, `constraint` and the
+    other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine" hands the
+    weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`; it is the only
+    one so far. `tokenizer`, a folder or a tokenizer of transformers or MindFormers, is needed for constraints and stop
+    strings alone. `dtype`, `operators` and `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`.
+    Weights are read at the first call, so those that are loaded in between count. Raises MindFormersError, AdapterError
+    or RequestError in one line.
+    """
     if not isinstance(network, ms.nn.Cell) or not hasattr(network, "generate"):
         raise MindFormersError(f"network: a MindFormers network is expected, found {type(network).__name__}")
     if backend not in BACKENDS:

@@ -47,7 +47,6 @@ _STRAY = {
     "model_name",
     "save_file",
     "task",
-    "use_past",
 }
 
 
@@ -93,7 +92,7 @@ def read_call(
         common["do_sample"] = True
     requests = []
     for prompt, adapter in zip(prompts, adapters, strict=True):
-        lengths = _lengths(network, config, len(prompt), max(map(len, prompts)))
+        lengths = _lengths(network, config, len(prompt))
         requests.append(Request(prompt, method, adapter=adapter, **{**lengths, **common}))
     return Call(prompts, requests, pad, bool(config.return_dict_in_generate))
 
@@ -110,9 +109,6 @@ def _generation_config(network: Any, given: Any) -> Any:
 
 def _refuse(config: Any, unused: Mapping[str, Any]) -> None:
     """Refuse fields that are set and would change nothing."""
-    if unused.get("logits_processor"):
-        raise MindFormersError("logits_processor: tokens are chosen in the graph; use mindcold's constraint")
-    unused = {name: value for name, value in unused.items() if name != "logits_processor"}
     if unused:
         name = sorted(unused)[0]
         raise MindFormersError(f"{name}: not a field of generate; mindcold's own go into mindcold={{...}}")
@@ -169,12 +165,10 @@ def _common(config: Any, sampled: bool) -> dict[str, Any]:
     return found
 
 
-def _lengths(network: Any, config: Any, length: int, longest: int) -> dict[str, int]:
+def _lengths(network: Any, config: Any, length: int) -> dict[str, int]:
     """New tokens of a prompt at most and at least."""
-    limit = config.max_length if config.max_new_tokens is None else longest + config.max_new_tokens
+    limit = config.max_length if config.max_new_tokens is None else length + config.max_new_tokens
     limit = min(limit, network.config.seq_length)
-    if config.max_new_tokens is not None:
-        limit = min(limit, length + config.max_new_tokens)
     if limit <= length:
         name = "max_length" if limit < network.config.seq_length else "seq_length"
         raise MindFormersError(f"{name}: {limit} leaves a prompt of {length} tokens no room for a new one")

@@ -7,7 +7,7 @@ import numpy as np
 
 from mindcold.config import ModelConfig, parse_config
 from mindcold.mindformers.library import MindFormersError
-from mindcold.model.shapes import FUSED
+from mindcold.model.shapes import FUSED, weight_shapes
 
 LEGACY, MCORE = "legacy", "mcore"
 
@@ -38,7 +38,7 @@ _MCORE_NAMES = {
 }
 _MCORE_FUSED = {"self_attn.qkv_proj": "self_attention.linear_qkv", "mlp.gate_up_proj": "mlp.linear_fc1"}
 _NAMES = {LEGACY: (_LEGACY_NAMES, _LEGACY_FUSED), MCORE: (_MCORE_NAMES, _MCORE_FUSED)}
-_FLOATS = (ms.float32, ms.float16, ms.bfloat16)
+_FLOATS = {ms.float32: "F32", ms.float16: "F16", ms.bfloat16: "BF16"}
 
 
 def unwrapped(network: Any) -> Any:
@@ -100,8 +100,7 @@ _HF_FIELDS = (
 def _legacy_fields(network: Any, where: str) -> dict[str, Any]:
     """A LlamaConfig in the spelling of HuggingFace."""
     config = network.config
-    parameters = {item.name: item for item in network.get_parameters()}
-    inner = next((item for name, item in parameters.items() if name.endswith("feed_forward.w2.weight")), None)
+    inner = next((item for item in network.get_parameters() if item.name.endswith("feed_forward.w2.weight")), None)
     if inner is None:
         raise MindFormersError(f"{where}: no feed_forward.w2 among its parameters; networks with experts are not read")
     raw = {
@@ -147,6 +146,13 @@ class NetworkWeights:
         self._where = type(network).__name__
         self._renamed, self._fused = _NAMES[kind_of(network)]
         self._parameters = {_plain(item.name): item for item in network.get_parameters()}
+        self._shapes = weight_shapes(config)
+
+    @property
+    def stored_dtype(self) -> str:
+        """The one type all matrices have, as safetensors names it, else "mixed"."""
+        kinds = {item.dtype for item in self._parameters.values() if item.ndim == 2}
+        return _FLOATS.get(kinds.pop(), "mixed") if len(kinds) == 1 else "mixed"
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Tensor `name` as float32 of exactly this shape."""
@@ -160,7 +166,7 @@ class NetworkWeights:
             raise MindFormersError(f"{self._where}: {found}: no such parameter; {name} is read from it")
         if whole.dtype not in _FLOATS:
             raise MindFormersError(f"{self._where}: {found}: dtype {whole.dtype} is not supported; give model=")
-        start = self._start(name, at)
+        start = sum(self._shapes[part][0] for part in at[:-1])
         if whole.shape[1:] != shape[1:] or (
             whole.shape[0] != shape[0] if not at else whole.shape[0] < start + shape[0]
         ):
@@ -190,13 +196,6 @@ class NetworkWeights:
                         return whole, tuple(name.replace(part, item) for item in parts[: i + 1])
         return _renamed(name, self._renamed), ()
 
-    def _start(self, name: str, parts: tuple[str, ...]) -> int:
-        """First line of a part in its fused layer."""
-        from mindcold.model.shapes import weight_shapes
-
-        shapes = weight_shapes(self.config)
-        return sum(shapes[part][0] for part in parts[:-1])
-
 
 def _renamed(name: str, names: dict[str, str]) -> str:
     for ours, theirs in names.items():
@@ -206,7 +205,6 @@ def _renamed(name: str, names: dict[str, str]) -> str:
 
 def _plain(name: str) -> str:
     """A parameter's name without the prefixes that wrappers of the network put before it."""
-    for prefix in ("lora_model.", "network.", "model.decoder.", "model.embedding.", "model.output_layer."):
-        if name.startswith(prefix):
-            name = name.removeprefix(prefix) if prefix in ("lora_model.", "network.") else name.removeprefix("model.")
-    return name
+    name = name.removeprefix("lora_model.").removeprefix("network.")
+    mcore = name.startswith(("model.decoder.", "model.embedding.", "model.output_layer."))
+    return name.removeprefix("model.") if mcore else name

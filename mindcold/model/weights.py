@@ -16,11 +16,14 @@ ROWS_AT_ONCE = 8192
 class Weights:
     """The base weights of a model.
 
-    `dtype` ("float32", "bfloat16", "int8") is how the matrices are kept; norms and biases are float32. Raises
-    ModelError when a tensor is missing, has another shape or holds NaN.
+    `dtype` ("float32", "bfloat16", "int8") is how the matrices are kept; "auto" is bfloat16 for a source stored in it,
+    which loses nothing, else float32. Norms and biases are float32. Raises ModelError when a tensor is missing, has
+    another shape or holds NaN.
     """
 
     def __init__(self, checkpoint: TensorSource, dtype: str = "float32", backend: str = "auto"):
+        if dtype == "auto":
+            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
         self.config, self.dtype = checkpoint.config, dtype
         self._make = lora_linear.choose(backend).make
         self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
