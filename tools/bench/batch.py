@@ -11,6 +11,7 @@ transformers + peft, for which --python has to be an interpreter that has them).
 import argparse
 import gc
 import json
+import platform
 import re
 import statistics
 import subprocess
@@ -47,7 +48,7 @@ def main() -> None:
 def cpu_name():
     """The processor as Linux calls it, and how many of it there are."""
     names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{len(names)} x {names[0]}"
+    return f"{len(names)} x {names[0]}" if names else platform.machine()  # Arm's names no model
 
 
 def run(llm, requests, max_batch):

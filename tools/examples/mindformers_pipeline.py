@@ -4,7 +4,7 @@
 
 Everything but the line at "the added line" is MindFormers alone. On CPU its old Llama network is the one that runs; it
 has no cache there and computes the whole text for every token. `--save FILE.ckpt` keeps its weights for
-`mindformers_predict.yaml`; `--json` prints token ids and seconds.
+`mindformers_predict.yaml`; `--json` prints texts and seconds.
 """
 
 import argparse
@@ -46,16 +46,14 @@ def main() -> None:
     keywords = {"max_new_tokens": args.max_new_tokens, "do_sample": True, "top_k": 1}
     found = {"mindformers": timed(generate, prompt, keywords)}
 
-    mindcold.mindformers.enable(
-        network, args.adapter, method="cold", draft="trigram", tokenizer=tokenizer
-    )  # the added line
+    # the added line
+    mindcold.mindformers.enable(network, args.adapter, method="cold", draft="trigram", tokenizer=tokenizer)
 
     found["cold"] = timed(generate, prompt, keywords)
     words = {"method": "cdsl", "constraint": ["dog", "ball", "park"]}
     found["cdsl"] = timed(generate, prompt, keywords | {"mindcold": words})
-    found["base"] = timed(
-        generate, args.prompt, keywords | {"mindcold": {"method": "greedy", "adapter": "base", "draft": "none"}}
-    )
+    base = {"method": "greedy", "adapter": "base", "draft": "none"}
+    found["base"] = timed(generate, prompt, keywords | {"mindcold": base})
     if args.json:
         print(json.dumps(found))
     else:
