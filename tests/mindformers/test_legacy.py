@@ -42,6 +42,28 @@ drawn = llm.generate(ids[0], "sample", top_k=5, temperature=0.9, seed=4, **alone
 own = greedy | dict(do_sample=True, top_k=5, temperature=0.9)
 found = network.generate(ids[:1], max_new_tokens=8, seed=4, **own)
 assert found[0].tolist()[7:] == drawn.token_ids
+
+
+class Recorder:
+    def __init__(self):
+        self.values = []
+
+    def put(self, value):
+        self.values.append(value.tolist() if isinstance(value, np.ndarray) else value)
+
+    def end(self):
+        self.values.append("end")
+
+
+# rows of different lengths, ahead of each other by their drafts, come as columns
+ends = llm.generate(prompts, adapter="base", max_new_tokens=12, eos_token_id=-1)[1].token_ids[6]
+recorder = Recorder()
+rows = network.generate(ids, max_new_tokens=12, streamer=recorder, do_sample=False, pad_token_id=2, eos_token_id=[ends],
+                        mindcold={{"adapter": "base", "method": "aded"}})
+new = [row.tolist()[len(prompt):] for row, prompt in zip(rows, prompts)]
+assert len(new[0]) != len(new[1])
+columns = [[row[i] if i < len(row) else 2 for row in new] for i in range(max(map(len, new)))]
+assert recorder.values == [ids, *columns, "end"], recorder.values
 for field, value in (("output_scores", True), ("num_beams", 3), ("encoder_repetition_penalty", 1.2), ("no_repeat", 2),
                      ("logits_processor", [print]), ("max_length", 3)):
     with pytest.raises(ValueError, match=field):
