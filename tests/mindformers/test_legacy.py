@@ -38,6 +38,7 @@ alone = dict(adapter="base", max_new_tokens=8, eos_token_id=-1)
 assert out["sequences"][0].tolist() == ids[0] + llm.generate(ids[0], **alone).token_ids
 once = network.generate(ids[:1], max_new_tokens=8, **(greedy | dict(do_sample=True, top_k=1)))
 assert once[0].tolist() == out["sequences"][0].tolist()  # the best of one is greedy
+assert mf.decoder_of(network).outputs[0].stats.method == "greedy"
 drawn = llm.generate(ids[0], "sample", top_k=5, temperature=0.9, seed=4, **alone)
 own = greedy | dict(do_sample=True, top_k=5, temperature=0.9)
 found = network.generate(ids[:1], max_new_tokens=8, seed=4, **own)
@@ -57,13 +58,16 @@ class Recorder:
 
 # rows of different lengths, ahead of each other by their drafts, come as columns
 ends = llm.generate(prompts, adapter="base", max_new_tokens=12, eos_token_id=-1)[1].token_ids[6]
-recorder = Recorder()
-rows = network.generate(ids, max_new_tokens=12, streamer=recorder, do_sample=False, pad_token_id=2, eos_token_id=[ends],
-                        mindcold={{"adapter": "base", "method": "aded"}})
-new = [row.tolist()[len(prompt):] for row, prompt in zip(rows, prompts)]
-assert len(new[0]) != len(new[1])
-columns = [[row[i] if i < len(row) else 2 for row in new] for i in range(max(map(len, new)))]
-assert recorder.values == [ids, *columns, "end"], recorder.values
+twins = [ids[0], ids[0]]
+options = dict(do_sample=False, pad_token_id=2, mindcold={{"adapter": "base", "method": "aded"}})
+for batch, end in ((ids, ends), (twins, -1), (twins, -1)):  # drafts are known by then: steps give several tokens
+    recorder = Recorder()
+    rows = network.generate(batch, max_new_tokens=12, streamer=recorder, eos_token_id=[end], **options)
+    new = [row.tolist()[len(prompt):] for row, prompt in zip(rows, prompts if batch is ids else batch)]
+    assert (len(new[0]) != len(new[1])) == (batch is ids)
+    columns = [[row[i] if i < len(row) else 2 for row in new] for i in range(max(map(len, new)))]
+    assert recorder.values == [batch, *columns, "end"], recorder.values
+assert max(len(output.stats.accept_lengths) for output in mf.decoder_of(network).outputs) > 2
 for field, value in (("output_scores", True), ("num_beams", 3), ("encoder_repetition_penalty", 1.2), ("no_repeat", 2),
                      ("logits_processor", [print]), ("max_length", 3)):
     with pytest.raises(ValueError, match=field):

@@ -34,8 +34,9 @@ def test_columns_come_whole_in_any_order_of_the_rows(rows, data):
         row = data.draw(st.sampled_from([i for i, item in enumerate(left) if item]))
         token = left[row].pop(0)
         stream.push(row, token, not left[row])
-    stream.end()
     longest = max(map(len, rows))
     expected = [[row[i] if i < len(row) else 0 for row in rows] for i in range(longest)]
     assert recorder.values[1:] == [column[0] if len(rows) == 1 else column for column in expected]
-    assert recorder.ended == 1
+    assert recorder.ended == 0  # columns come as soon as they are whole, not at the end
+    stream.end()
+    assert len(recorder.values) == 1 + longest and recorder.ended == 1
