@@ -54,6 +54,7 @@ def test_the_command_ends_with_one_line():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout.read(1)  # it decodes
+            time.sleep(0.1)  # past the first step, which leaves MindSpore's own handler behind for a millisecond
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
             assert process.returncode == 130, err
