@@ -68,6 +68,8 @@ def open_source(path: Path, name: str, wanted: Callable[[str], bool]) -> Source:
 
     Of an S-LoRA folder with an index it is the adapter called `name`, or the only one.
     """
+    if not path.exists():
+        raise AdapterError(f"{path}: no such file or folder")
     if path.is_dir():
         if (path / INDEX_FILE).is_file():
             path = _indexed(path, name)
