@@ -57,12 +57,14 @@ class CkptFile:
             content = content[:-17]
         try:
             message = Checkpoint.FromString(content)
-        except DecodeError:
+        except (DecodeError, ValueError):
             raise AdapterError(f"{self.path}: damaged, encrypted or not a MindSpore checkpoint") from None
         kinds: dict[str, tuple[tuple[int, ...], str, int]] = {}
         previous = None
         for item in message.value:  # a large tensor is several entries of one name, one after the other
             tensor, tag = item.tensor, item.tag
+            if not tag.isprintable() or not tensor.tensor_type.isprintable():
+                raise AdapterError(f"{self.path}: {one_line(repr(tag), 60)}: damaged, this is no tensor's name or type")
             if tag in kinds and tag != previous:
                 raise AdapterError(f"{self.path}: {tag}: is in the file twice")
             shape = () if list(tensor.dims) == [0] else tuple(tensor.dims)

@@ -74,8 +74,6 @@ def read_scaling(source: Source, lora_alpha: float | None) -> Scaling:
     for name in _PATTERNS:
         if fields.raw.get(name):
             raise fields.fail(name, "is set, and MindFormers has one rank and one alpha for all layers")
-    if fields.raw.get("lora_alpha") is None:
-        raise fields.fail("lora_alpha", "missing")
     alpha = fields.number("lora_alpha")
     if lora_alpha is not None and lora_alpha != alpha:
         raise fields.fail("lora_alpha", f"{alpha:g}, but lora_alpha={lora_alpha:g} was given; leave that out")

@@ -10,7 +10,7 @@ import numpy as np
 
 from mindcold.adapter_formats.ckpt_file import CkptFile
 from mindcold.checkpoint import SafetensorsFile, find_safetensors
-from mindcold.errors import AdapterError
+from mindcold.errors import AdapterError, one_line
 from mindcold.fields import read_json
 
 CONFIG_FILE = "adapter_config.json"
@@ -82,6 +82,8 @@ def open_source(path: Path, name: str, wanted: Callable[[str], bool]) -> Source:
     for item in paths:
         file = _open(item, wanted)
         for tensor in file.names:
+            if not tensor.isprintable():
+                raise AdapterError(f"{item}: {one_line(repr(tensor), 60)}: damaged, this is no tensor's name")
             if tensor in files and wanted(tensor):
                 raise AdapterError(
                     f"{path}: {tensor}: is in {files[tensor].path.name} and in {item.name}; name the file to read"

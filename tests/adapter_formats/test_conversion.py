@@ -60,10 +60,13 @@ def test_only_fused_layers_with_matrices_of_their_own_grow(tmp_path):
 
 
 @pytest.mark.parametrize("target", FORMATS)
-def test_ranks_and_alphas_of_their_own(tmp_path, target):
+@pytest.mark.parametrize(
+    "settings",
+    [{"alpha_pattern": {"q_proj": 7}, "use_rslora": True}, {"alpha_pattern": {"q_proj": 6}, "lora_alpha": 5}],
+)
+def test_ranks_and_alphas_of_their_own(tmp_path, target, settings):
     q, down = "model.layers.0.self_attn.q_proj", "model.layers.1.mlp.down_proj"
     pairs = random_pairs(CONFIG, 3, modules=[q]) | random_pairs(CONFIG, 5, modules=[down])
-    settings = {"alpha_pattern": {"q_proj": 7}, "use_rslora": True}
     source = write_peft(tmp_path / "peft", CONFIG, pairs, **settings)
     done = convert_adapter(source, tmp_path / "a", CONFIG, target)
     expected, found = read_adapter(source, CONFIG), read_adapter(tmp_path / "a", CONFIG)
@@ -150,6 +153,8 @@ def test_nothing_is_overwritten_and_names_are_checked(tmp_path):
 def test_s_lora_indexes(tmp_path):
     one = convert_adapter(write_peft(tmp_path / "p", CONFIG), tmp_path / "s", CONFIG, "slora", name="one").folder
     assert json.loads((one / "lora_adapter.json").read_text()) == {"one": str(one / "one")}
+    targets = json.loads((one / "one" / "adapter_config.json").read_text())["target_modules"]
+    assert targets == ["w1", "w2", "w3", "wk", "wo", "wq", "wv"]
     expected = read_adapter(one, CONFIG, "one")
     one.rename(tmp_path / "moved")
     for path in (tmp_path / "moved", tmp_path / "moved" / "one", tmp_path / "moved" / "one" / "adapter_model.ckpt"):

@@ -93,6 +93,7 @@ def test_an_adapter_that_was_not_trained_keeps_its_rank():
     pair = StoredPair(np.ones((3, 32), np.float32), np.zeros((64, 3), np.float32), 1.0)
     found = members_of(pair, config, QKV, "interleaved")
     assert list(found) == list(QKV) and {part.rank for part in found.values()} == {3}
+    assert members_of(pair, config, ("self_attn.o_proj",), "interleaved")["self_attn.o_proj"].rank == 3
 
 
 def test_interleaved_rows_by_hand():

@@ -8,6 +8,8 @@ import ml_dtypes
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from mindcold.adapter_formats import convert_adapter, read_adapter
@@ -248,8 +250,31 @@ def test_a_checksum_at_the_end_of_a_checkpoint(tmp_path):
     assert read_adapter(tmp_path / "net.ckpt", CONFIG, lora_alpha=8).pairs
 
 
+def test_names_of_several_lines(tmp_path):
+    assert "this is no tensor's name" in refused(tmp_path / "a", pet() | {f"{WQ}c\nd": ones(1)})
+    path = checkpoint(tmp_path / "net.ckpt", pet() | {f"{WQ}c\nd": ones(1)})
+    assert "this is no tensor's name" in refused(path, lora_alpha=8)
+
+
 def test_a_failed_conversion_leaves_nothing(tmp_path):
     save_file(pet() | {f"{WQ}b": ones(32, 4) * np.nan}, tmp_path / "net.safetensors")
     with pytest.raises(AdapterError, match="NaN"):
         convert_adapter(tmp_path / "net.safetensors", tmp_path / "new", CONFIG, "peft", lora_alpha=8)
     assert [item.name for item in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(changes=st.lists(st.tuples(st.integers(0, 1 << 12), st.integers(0, 255)), min_size=1, max_size=3))
+def test_checkpoints_with_wrong_bytes_are_read_or_refused(tmp_path_factory, changes):
+    path = checkpoint(tmp_path_factory.mktemp("bytes") / "net.ckpt", {f"{WQ}a": ones(1, 32), f"{WQ}b": ones(32, 1)})
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[place % len(content)] = value
+    path.chmod(0o644)
+    path.write_bytes(content)
+    try:
+        adapter = read_adapter(path, CONFIG, lora_alpha=8)
+    except AdapterError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+    else:
+        assert all(np.isfinite(pair.b).all() for pair in adapter.pairs.values())
