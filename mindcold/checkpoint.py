@@ -17,12 +17,13 @@ _DTYPES = ("F32", "F16", "BF16", "F64")
 
 
 class SafetensorsFile:
-    """One safetensors file: names, shapes and float32 tensors, with errors that name the file and the tensor."""
+    """One safetensors file: names, shapes, metadata and float32 tensors; errors name the file and the tensor."""
 
     def __init__(self, path: Path, error: type[MindcoldError] = ModelError):
         self.path, self.error = path, error
         with self._reading() as file:
             self.names = frozenset(file.keys())
+            self.metadata: dict[str, str] = file.metadata() or {}
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 from tqdm import tqdm
 
-from mindcold.adapter import Adapter
+from mindcold.adapter_formats import read_adapter
 from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
@@ -108,7 +108,7 @@ class LLM:
             raise AdapterError(f"adapter name {name!r} is taken; choose another")
         folder = find_folder(path)
         defaults = DecodingDefaults.of_folder(folder)
-        self.engine.add_adapter(Adapter.from_folder(folder, self.config, name))
+        self.engine.add_adapter(read_adapter(folder, self.config, name))
         self.builder.defaults[name] = defaults
 
     def decoding_defaults(self, adapter: str | None = None) -> DecodingDefaults:
