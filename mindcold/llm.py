@@ -1,12 +1,14 @@
 """The public object: a loaded model with its adapters, text or token ids in, text and token ids out."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, overload
 
 import numpy as np
 from tqdm import tqdm
 
+from mindcold.adapter import Adapter
 from mindcold.adapter_formats import read_adapter
 from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
@@ -44,7 +46,7 @@ def load(
     max_batch: int = 8,
     draft_memory: float = MEMORY,
 ) -> "LLM":
-    """Load a HuggingFace model folder (or a model by its name) and, if given, a PEFT adapter folder for it.
+    """Load a HuggingFace model folder (or a model by its name) and, if given, a LoRA adapter for it.
 
     `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16
     for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
@@ -99,16 +101,22 @@ class LLM:
         """Names of the live adapters, in the order they were added."""
         return [adapter.name for adapter in self.engine.adapters]
 
-    def add_adapter(self, name: str, path: str | Path) -> None:
-        """Load one more PEFT adapter under a name, with its decoding defaults if `mindcold tune` wrote some beside it.
+    def add_adapter(
+        self, name: str, path: str | Path | Adapter, *, layout: str | None = None, lora_alpha: float | None = None
+    ) -> None:
+        """Load one more adapter under a name, with its decoding defaults if `mindcold tune` wrote some beside it.
 
-        AdapterError says what is wrong with it.
+        It is in any format of `mindcold.adapter_formats.read_adapter`, which says what `layout` and `lora_alpha` are,
+        or one in memory. AdapterError says what is wrong with it.
         """
         if name == BASE or name in self.adapters:
             raise AdapterError(f"adapter name {name!r} is taken; choose another")
+        if isinstance(path, Adapter):
+            self.engine.add_adapter(replace(path, name=name))
+            return
         folder = find_folder(path)
         defaults = DecodingDefaults.of_folder(folder)
-        self.engine.add_adapter(read_adapter(folder, self.config, name))
+        self.engine.add_adapter(read_adapter(folder, self.config, name, layout=layout, lora_alpha=lora_alpha))
         self.builder.defaults[name] = defaults
 
     def decoding_defaults(self, adapter: str | None = None) -> DecodingDefaults:

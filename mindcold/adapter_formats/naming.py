@@ -1,4 +1,4 @@
-"""What MindFormers calls the linear layers of a network, and which HuggingFace layers they are."""
+"""What MindFormers calls the layers of a network, and which HuggingFace layers they are."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,15 @@ from mindcold.model.shapes import FUSED
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """The linear layers of one kind of network."""
+    """The layers of one kind of network."""
 
     layers: str
     """Path of the list of decoder layers."""
     linears: dict[str, tuple[str, ...]]
     """Path within a decoder layer to the HuggingFace paths of what it consists of."""
     head: str
+    others: dict[str, str]
+    """HuggingFace path of what is no linear layer, without its decoder layer, to the path here."""
     prefix: str = ""
     """Regular expression of what may stand in front of the path."""
 
@@ -25,6 +27,24 @@ class Naming:
             members = self.linears.get(found[2])
             return (int(found[1]), members) if members else None
         return (None, ("lm_head",)) if re.fullmatch(self.prefix + re.escape(self.head), path) else None
+
+    def places(self, name: str) -> list[tuple[str, tuple[str, ...], int]]:
+        """Where a tensor with a HuggingFace name may lie: its name here, the layers that are in it, and which it is.
+
+        What is no linear layer of a decoder layer is alone.
+        """
+        path, _, kind = name.rpartition(".")
+        found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", path)
+        start, path = (f"{self.layers}.{found[1]}.", found[2]) if found else ("", path)
+        if path == "lm_head":
+            return [(f"{self.head}.{kind}", (path,), 0)]
+        if path in self.others:
+            return [(f"{start}{self.others[path]}.{kind}", (path,), 0)]
+        return [
+            (f"{start}{here}.{kind}", members, members.index(path))
+            for here, members in self.linears.items()
+            if path in members
+        ]
 
     def layer_of(self, name: str) -> int | None:
         """Number of the decoder layer that a tensor of any kind belongs to."""
@@ -55,6 +75,12 @@ LEGACY = Naming(
         "feed_forward.w_gate_hidden": _GATE_UP,
     },
     "lm_head",
+    {
+        "input_layernorm": "attention_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "model.norm": "model.norm_out",
+        "model.embed_tokens": "model.tok_embeddings",
+    },
 )
 """LlamaForCausalLM; the last two are its layers with `qkv_concat`."""
 
@@ -67,6 +93,14 @@ MCORE = Naming(
         "mlp.linear_fc2": ("mlp.down_proj",),
     },
     "output_layer",
+    {
+        "self_attn.q_norm": "self_attention.q_layernorm",
+        "self_attn.k_norm": "self_attention.k_layernorm",
+        "input_layernorm": "input_layernorm",
+        "post_attention_layernorm": "pre_mlp_layernorm",
+        "model.norm": "decoder.final_layernorm",
+        "model.embed_tokens": "embedding.word_embeddings",
+    },
     prefix=r"(?:model\.)?",
 )
 """GPTModel, the network of Qwen2 and Qwen3, in graph mode and in PyNative mode."""

@@ -13,6 +13,7 @@ from mindcold.llm import LLM, load
 from mindcold.mindformers.generation import Call, read_call
 from mindcold.mindformers.library import MindFormersError
 from mindcold.mindformers.network import NetworkWeights, config_of
+from mindcold.mindformers.own_adapter import has_own_adapter, own_adapter
 from mindcold.mindformers.streaming import ColumnStreamer
 from mindcold.model import CausalLMFactory, Weights
 from mindcold.output import Output, output_of
@@ -29,6 +30,8 @@ class Decoder:
         *,
         model: str | Path | None = None,
         tokenizer: Path | None = None,
+        layout: str | None = None,
+        lora_alpha: float | None = None,
         dtype: str = "auto",
         operators: str = "auto",
         max_batch: int = 8,
@@ -39,9 +42,13 @@ class Decoder:
         self._adapters, self._decoding = dict(adapters), dict(decoding)
         self._model, self._tokenizer, self._dtype = model, tokenizer, dtype
         self._operators, self._max_batch = operators, max_batch
+        self._layout, self._lora_alpha = layout, lora_alpha
         self._llm: LLM | None = None
         if model is None:
             config_of(network)  # what cannot be decoded is refused now
+        self._own = has_own_adapter(network)
+        if self._own and adapters:
+            raise MindFormersError("adapter: the network carries one of its own, which decodes; leave adapter out")
 
     @property
     def llm(self) -> LLM:
@@ -50,7 +57,9 @@ class Decoder:
             with LOCK:
                 llm = self._load()
                 for name, path in self._adapters.items():
-                    llm.add_adapter(name, path)
+                    llm.add_adapter(name, path, layout=self._layout, lora_alpha=self._lora_alpha)
+                if self._own:
+                    llm.add_adapter("default", own_adapter(self.network, llm.config, "default"))
             self._llm = llm
         return self._llm
 

@@ -44,6 +44,8 @@ def decoder_for(
     *,
     model: str | Path | None = None,
     tokenizer: Any = None,
+    layout: str | None = None,
+    lora_alpha: float | None = None,
     backend: str = "auto",
     dtype: str = "auto",
     operators: str = "auto",
@@ -52,11 +54,13 @@ def decoder_for(
 ) -> Decoder:
     """What decodes for a network, without a change to it.
 
-    `adapter` is an adapter folder, or several by their names. `decoding` are `method`, `draft`, `constraint` and the
-    other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes before them. `backend` "engine" hands the
-    weights of the network to mindcold's own engine, or reads them from the HuggingFace folder `model`; it is the only
-    one so far. `tokenizer`, a folder or a tokenizer of transformers or MindFormers, is needed for constraints and stop
-    strings alone. `dtype`, `operators` and `max_batch` are `dtype`, `backend` and `max_batch` of `mindcold.load`.
+    `adapter` is an adapter folder or file in any format of `mindcold.adapter_formats`, or several by their names;
+    `layout` and `lora_alpha` are those of `read_adapter`. A network of `get_pet_model` has its own. `decoding` are
+    `method`, `draft`, `constraint` and the other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes
+    before them. `backend` "engine" hands the weights of the network to mindcold's own engine, or reads them from the
+    HuggingFace folder `model`; it is the only one so far. `tokenizer`, a folder or a tokenizer of transformers or
+    MindFormers, is needed for constraints and stop strings alone. `dtype`, `operators` and `max_batch` are `dtype`,
+    `backend` and `max_batch` of `mindcold.load`.
     Weights are read at the first call, so those that are loaded in between count. Raises MindFormersError, AdapterError
     or RequestError in one line.
     """
@@ -79,6 +83,8 @@ def decoder_for(
         decoding,
         model=None if model is None else find_folder(model),
         tokenizer=None if tokenizer is None else tokenizer_folder(tokenizer),
+        layout=layout,
+        lora_alpha=lora_alpha,
         dtype=dtype,
         operators=operators,
         max_batch=max_batch,

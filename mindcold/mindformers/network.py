@@ -5,39 +5,15 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
+from mindcold.adapter_formats import naming
+from mindcold.adapter_formats.layout import row_order, sizes
 from mindcold.config import ModelConfig, parse_config
 from mindcold.mindformers.library import MindFormersError
-from mindcold.model.shapes import FUSED, weight_shapes
 
 LEGACY, MCORE = "legacy", "mcore"
 
-_LEGACY_NAMES = {
-    "self_attn.q_proj": "attention.wq",
-    "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv",
-    "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1",
-    "mlp.down_proj": "feed_forward.w2",
-    "mlp.up_proj": "feed_forward.w3",
-    "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "model.norm": "model.norm_out",
-    "model.embed_tokens.weight": "model.tok_embeddings.embedding_weight",
-}
-_LEGACY_FUSED = {"self_attn.qkv_proj": "attention.w_qkv", "mlp.gate_up_proj": "feed_forward.w_gate_hidden"}
-_MCORE_NAMES = {
-    "self_attn.o_proj": "self_attention.linear_proj",
-    "self_attn.q_norm": "self_attention.q_layernorm",
-    "self_attn.k_norm": "self_attention.k_layernorm",
-    "mlp.down_proj": "mlp.linear_fc2",
-    "post_attention_layernorm": "pre_mlp_layernorm",
-    "model.layers": "decoder.layers",
-    "model.norm": "decoder.final_layernorm",
-    "model.embed_tokens": "embedding.word_embeddings",
-    "lm_head": "output_layer",
-}
-_MCORE_FUSED = {"self_attn.qkv_proj": "self_attention.linear_qkv", "mlp.gate_up_proj": "mlp.linear_fc1"}
-_NAMES = {LEGACY: (_LEGACY_NAMES, _LEGACY_FUSED), MCORE: (_MCORE_NAMES, _MCORE_FUSED)}
+_NAMINGS = {LEGACY: (naming.LEGACY, "interleaved"), MCORE: (naming.MCORE, "contiguous")}
+"""How layers are called, and how fused ones are arranged: mcore's in prediction, whatever they were in training."""
 _FLOATS = {ms.float32: "F32", ms.float16: "F16", ms.bfloat16: "BF16"}
 
 
@@ -134,6 +110,21 @@ def _legacy_fields(network: Any, where: str) -> dict[str, Any]:
     return raw
 
 
+def naming_of(network: Any) -> tuple[naming.Naming, str]:
+    """How the layers of a network are called, and the layout of fused ones, see `mindcold.adapter_formats.layout`."""
+    return _NAMINGS[kind_of(network)]
+
+
+def floats(value: Any, where: str) -> np.ndarray:
+    """A Tensor or Parameter as float32; MindFormersError, beginning with `where`, if it is not floating and finite."""
+    if value.dtype not in _FLOATS:
+        raise MindFormersError(f"{where}: dtype {value.dtype} is not supported; give model=")
+    array = np.ascontiguousarray((value.float() if value.dtype == ms.bfloat16 else value).asnumpy(), np.float32)
+    if not np.isfinite(array).all():
+        raise MindFormersError(f"{where}: holds NaN or infinite values")
+    return array
+
+
 class NetworkWeights:
     """The weights of a network as a source of tensors for `mindcold.model.Weights`.
 
@@ -144,9 +135,8 @@ class NetworkWeights:
     def __init__(self, network: Any, config: ModelConfig):
         self.config = config
         self._where = type(network).__name__
-        self._renamed, self._fused = _NAMES[kind_of(network)]
+        self._naming, self._layout = naming_of(network)
         self._parameters = {_plain(item.name): item for item in network.get_parameters()}
-        self._shapes = weight_shapes(config)
 
     @property
     def stored_dtype(self) -> str:
@@ -160,51 +150,38 @@ class NetworkWeights:
 
     def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
         """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
-        found, at = self._find(name)
+        found, members, index = self._find(name)
         whole = self._parameters.get(found)
         if whole is None:
             raise MindFormersError(f"{self._where}: {found}: no such parameter; {name} is read from it")
-        if whole.dtype not in _FLOATS:
-            raise MindFormersError(f"{self._where}: {found}: dtype {whole.dtype} is not supported; give model=")
-        start = sum(self._shapes[part][0] for part in at[:-1])
-        if whole.shape[1:] != shape[1:] or (
-            whole.shape[0] != shape[0] if not at else whole.shape[0] < start + shape[0]
-        ):
+        heights = [shape[0]] if len(members) == 1 else sizes(self.config, members)
+        if whole.shape != (sum(heights), *shape[1:]) or heights[index] != shape[0]:
             raise MindFormersError(f"{self._where}: {found}: shape {list(whole.shape)} does not hold {list(shape)}")
-        stop = start + min(shape[0], shape[0] if end is None else end)
-        value = whole[start + first : stop] if (start + first, stop) != (0, whole.shape[0]) else whole
-        array = np.ascontiguousarray(
-            value.asnumpy() if value.dtype != ms.bfloat16 else value.float().asnumpy(), np.float32
-        )
-        if not np.isfinite(array).all():
-            raise MindFormersError(f"{self._where}: {found}: holds NaN or infinite values")
-        return array
+        value: Any = whole
+        if len(members) > 1:
+            places = np.argsort(row_order(self.config, members, self._layout))
+            value = whole[ms.Tensor(places[sum(heights[:index]) :][: shape[0]])]
+        value = value if end is None and not first else value[first : min(end or shape[0], shape[0])]
+        return floats(value, f"{self._where}: {found}")
 
     def shared(self, names: tuple[str, ...]) -> ms.Parameter | None:
         """The Parameter that is these float32 matrices, one below the other."""
-        found = {self._find(name)[0] for name in names}
-        whole = self._parameters.get(found.pop()) if len(found) == 1 else None
-        return whole if whole is not None and whole.dtype == ms.float32 else None
+        found, members, index = self._find(names[0])
+        whole, together = self._parameters.get(found), {self._find(name)[0] for name in names} == {found}
+        if whole is None or whole.dtype != ms.float32 or not together or (index, len(names)) != (0, len(members)):
+            return None
+        order = row_order(self.config, members, self._layout) if len(members) > 1 else np.arange(1)
+        return whole if (np.diff(order) == 1).all() else None
 
-    def _find(self, name: str) -> tuple[str, tuple[str, ...]]:
-        """The name in the network of a HuggingFace tensor, and the parts of the fused layer it is in, itself last."""
-        for fused, parts in FUSED.items():
-            for i, part in enumerate(parts):
-                if part in name and fused in self._fused:
-                    whole = _renamed(name.replace(part, self._fused[fused]), self._renamed)
-                    if whole in self._parameters:
-                        return whole, tuple(name.replace(part, item) for item in parts[: i + 1])
-        return _renamed(name, self._renamed), ()
-
-
-def _renamed(name: str, names: dict[str, str]) -> str:
-    for ours, theirs in names.items():
-        name = name.replace(ours, theirs)
-    return name
+    def _find(self, name: str) -> tuple[str, tuple[str, ...], int]:
+        """The parameter that holds a HuggingFace tensor, the layers that lie in it, and which of them this one is."""
+        places = self._naming.places(name)
+        return next((place for place in places if place[0] in self._parameters), places[0])
 
 
 def _plain(name: str) -> str:
-    """A parameter's name without the prefixes that wrappers of the network put before it."""
+    """A parameter's name as `Naming` has it: without the prefixes of wrappers, and an embedding's like all others."""
     name = name.removeprefix("lora_model.").removeprefix("network.")
+    name = name.replace("embedding_weight", "weight")
     mcore = name.startswith(("model.decoder.", "model.embedding.", "model.output_layer."))
     return name.removeprefix("model.") if mcore else name
