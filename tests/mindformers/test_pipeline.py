@@ -58,7 +58,8 @@ print(json.dumps(prompt + " " + llm.generate(prompt, "cold", max_new_tokens=coun
 
 PREDICT = """
 import runpy, sys
-sys.argv = ["mindformers_predict.py", "--config", "predict.yaml", "--predict_data", {prompt!r}, "--register_path", {plugin!r}]
+sys.argv = ["mindformers_predict.py", "--config", "predict.yaml"]
+sys.argv += ["--predict_data", {prompt!r}, "--register_path", {plugin!r}]
 runpy.run_path("{root}/tools/examples/mindformers_predict.py", run_name="__main__")
 """
 PROMPT = "Question: Tom has 12 apples. Answer:"
