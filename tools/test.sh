@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what is missing and run the whole suite: lint, format, types, tests. Arguments go to pytest.
+# Install what is missing and run the whole suite: lint, format, types, tests. Arguments go to pytest, which runs the
+# files of tests side by side, one process a core and at most four: each takes up to 3 GB.
 # With CI=true (or MINDCOLD_PEER=1) torch, transformers and peft go into .peer, for the live parity tests.
 # With CI=true (or MINDCOLD_RAY=1) Ray goes into .venv (18 s, 600 MB); without it its tests are skipped.
 source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
@@ -17,4 +18,4 @@ fi
 "$python" -m ruff check .
 "$python" -m ruff format --check .
 "$python" -m mypy
-exec "$python" -m pytest "$@"
+exec "$python" -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"

@@ -1,5 +1,6 @@
 """The MindFormers library itself: found, of a known version, and imported without leaving anything about."""
 
+import atexit
 import contextlib
 import importlib
 import importlib.metadata
@@ -7,6 +8,7 @@ import importlib.util
 import io
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +45,7 @@ def require() -> ModuleType:
     if not version.startswith(KNOWN):
         raise MindFormersError(f"mindformers {version} is not supported; pip install 'mindformers==1.9.0'")
     place = tempfile.mkdtemp(prefix="mindformers-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     os.environ.setdefault("LOCAL_DEFAULT_PATH", place)
     os.environ.setdefault("OM_MODULES_CACHE", str(Path(place) / "modules"))
     os.environ.setdefault("CPU_AFFINITY", "False")
