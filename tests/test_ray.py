@@ -168,7 +168,8 @@ def workers():
 
 
 @needs_ray
-def test_the_rows_of_a_killed_worker_are_done_by_others(cluster, folder, expected, tmp_path):
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_workers_and_the_rows_of_a_killed_one(killed, cluster, folder, expected, tmp_path):
     output = tmp_path / "out.jsonl"
     more = ["--address", cluster, "--concurrency", "2", "--batch-size", "4", "--max-batch", "2", "--json"]
     command = [sys.executable, str(TOOL), *flags(folder, output), *more]
@@ -181,8 +182,9 @@ def test_the_rows_of_a_killed_worker_are_done_by_others(cluster, folder, expecte
                 time.sleep(0.02)
             victims = workers()
             assert len(victims) == 2
-            os.kill(victims[0].pid, signal.SIGKILL)
-            assert len(read_whole(part)) < GOOD, "it was not killed in the middle"
+            if killed:
+                os.kill(victims[0].pid, signal.SIGKILL)
+                assert len(read_whole(part)) < GOOD, "it was not killed in the middle"
             out, error = process.communicate(timeout=120)
         finally:
             process.kill()
