@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -17,12 +17,13 @@ _DTYPES = ("F32", "F16", "BF16", "F64")
 
 
 class SafetensorsFile:
-    """One safetensors file: names, shapes and float32 tensors, with errors that name the file and the tensor."""
+    """One safetensors file: names, shapes, metadata and float32 tensors; errors name the file and the tensor."""
 
     def __init__(self, path: Path, error: type[MindcoldError] = ModelError):
         self.path, self.error = path, error
         with self._reading() as file:
             self.names = frozenset(file.keys())
+            self.metadata: dict[str, str] = file.metadata() or {}
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
@@ -88,6 +89,29 @@ def find_safetensors(folder: Path, stem: str, error: type[MindcoldError]) -> lis
     raise error(f"{single}: no such file")
 
 
+class TensorSource(Protocol):
+    """Where the weights of a model are read from, under their HuggingFace names."""
+
+    config: ModelConfig
+
+    @property
+    def stored_dtype(self) -> str:
+        """The one type all matrices are stored in, as safetensors names it ("F32", "F16", "BF16"), else "mixed"."""
+        ...
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Tensor `name` as float32 of exactly this shape."""
+        ...
+
+    def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
+        """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
+        ...
+
+    def shared(self, names: tuple[str, ...]) -> Any | None:
+        """The Parameter that holds these float32 matrices, one below the other, and may be used as it is; or None."""
+        ...
+
+
 class Checkpoint:
     """The weights of one model folder, checked against its configuration.
 
@@ -116,6 +140,10 @@ class Checkpoint:
 
     def __contains__(self, name: str) -> bool:
         return name in self._home
+
+    def shared(self, names: tuple[str, ...]) -> None:
+        """Files are read; nothing of them is used as it is."""
+        return None
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Tensor `name` as float32 of exactly this shape."""

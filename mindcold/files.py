@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from mindcold.errors import MindcoldError
+
 _MODE = 0o644  # temporary files are private, results are for everyone to read
+_FOLDER_MODE = 0o755
 
 
 @contextmanager
@@ -34,6 +38,35 @@ def atomic(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
     if os.name == "posix":  # elsewhere folders cannot be opened
         _synchronise(path.parent)
+
+
+@contextmanager
+def new_folder(folder: str | Path, error: type[MindcoldError]) -> Iterator[Path]:
+    """An empty folder; when the block ends well, it becomes `folder`, which must not exist yet.
+
+    Files are synchronised with the disk first. When the block raises, nothing is left behind. What exists already or
+    cannot be written is an `error` in one line.
+    """
+    folder = Path(folder)
+    if folder.exists() or folder.is_symlink():
+        raise error(f"{folder}: exists already; name a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"partial-{folder.name}-"))
+    except OSError as found:
+        raise error(f"{folder.parent}: {found.strerror}") from None
+    try:
+        yield partial
+        for path in (partial, *partial.rglob("*")):  # mkdtemp makes it private, MindSpore its files read-only
+            path.chmod(_FOLDER_MODE if path.is_dir() else _MODE)
+        for path in partial.rglob("*"):
+            if path.is_file():
+                _synchronise(path)
+        partial.rename(folder)
+    except OSError as found:
+        raise error(f"{found.filename or folder}: {found.strerror or found}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _synchronise(path: Path) -> None:

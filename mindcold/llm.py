@@ -1,17 +1,17 @@
 """The public object: a loaded model with its adapters, text or token ids in, text and token ids out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, overload
 
 import numpy as np
 from tqdm import tqdm
 
-from mindcold.adapter import Adapter
+from mindcold.adapter_formats import read_adapter
 from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
-from mindcold.decoding import RequestState, Scheduler
+from mindcold.decoding import RequestState, Scheduler, TokenOutput
 from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
@@ -60,7 +60,11 @@ def load(
         raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {draft_memory!r}")
     with LOCK:
         choose_device()
-        llm = LLM(find_folder(model), dtype, backend, max_batch, draft_memory)
+        folder = find_folder(model)
+        config = ModelConfig.from_folder(folder)
+        weights = Weights(Checkpoint(folder, config), dtype, backend)
+        engine = Engine(CausalLMFactory(config, weights, backend), backend)
+        llm = LLM(folder, config, engine, weights.dtype, backend, max_batch, draft_memory)
         if adapter is not None:
             llm.add_adapter("default", adapter)
     return llm
@@ -69,19 +73,23 @@ def load(
 class LLM:
     """A model ready to decode; made by `load`. Its methods may be called from several threads."""
 
-    def __init__(self, folder: Path, dtype: str, backend: str, max_batch: int, draft_memory: float = MEMORY):
-        self.folder, self.max_batch = folder, max_batch
-        self.config = ModelConfig.from_folder(folder)
+    def __init__(
+        self,
+        folder: Path,
+        config: ModelConfig,
+        engine: Engine,
+        dtype: str,
+        backend: str = "auto",
+        max_batch: int = 8,
+        draft_memory: float = MEMORY,
+    ):
+        """An engine with the tokenizer of a folder, if it has one; the other arguments are those of `load`."""
+        self.folder, self.config, self.engine, self.dtype, self.max_batch = folder, config, engine, dtype, max_batch
         self.tokenizer = Tokenizer(folder) if Tokenizer.exists(folder) else None
-        checkpoint = Checkpoint(folder, self.config)
-        if dtype == "auto":
-            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
-        self.dtype = dtype
         self._backend, self._draft_memory = backend, draft_memory
         self.trigrams: TrigramTables
         """What the trigram drafter has learned, of all adapters."""
         self.forget_drafts()
-        self.engine = Engine(CausalLMFactory(self.config, Weights(checkpoint, dtype, backend), backend), backend)
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
         drafts = DraftModels(self.config.vocab_size, dtype, backend)
         self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, drafts)
@@ -100,7 +108,7 @@ class LLM:
             raise AdapterError(f"adapter name {name!r} is taken; choose another")
         folder = find_folder(path)
         defaults = DecodingDefaults.of_folder(folder)
-        self.engine.add_adapter(Adapter.from_folder(folder, self.config, name))
+        self.engine.add_adapter(read_adapter(folder, self.config, name))
         self.builder.defaults[name] = defaults
 
     def decoding_defaults(self, adapter: str | None = None) -> DecodingDefaults:
@@ -163,12 +171,12 @@ class LLM:
         if streamer is not None and not single:
             raise RequestError("streamer: only one prompt at a time can be streamed")
         states = self._states(prompt, method, adapter, constraints, options)
-        streams = [self._text_stream(state) for state in states]
+        streams = [self.text_stream(state) for state in states]
         if streamer is not None:
             streamer.put(np.array(states[0].prompt))
         with tqdm(total=len(states), unit="prompt", disable=not progress or None) as bar:
             ended = set[int]()
-            for state, token, _, _ in self._run(states):
+            for state, token, _, _ in self.run(states):
                 if streamer is not None:
                     streamer.put(np.array([token]))
                 if state.finish_reason and state.index not in ended:
@@ -191,10 +199,10 @@ class LLM:
         if not is_single(prompt):
             raise RequestError("prompt: only one prompt at a time can be streamed")
         (state,) = self._states(prompt, method, adapter, None, options)
-        return self._tokens(state, self._text_stream(state))
+        return self._tokens(state, self.text_stream(state))
 
     def _tokens(self, state: RequestState, stream: TextStream) -> Iterator[Token]:
-        for _, token, logprob, from_draft in self._run([state]):
+        for _, token, logprob, from_draft in self.run([state]):
             yield Token(token, stream.next(), logprob, from_draft)
         if state.error:
             raise state.error
@@ -219,8 +227,8 @@ class LLM:
             finally:
                 sequence.close()
 
-    def _run(self, states: list[RequestState]) -> Iterator[tuple[RequestState, int, float, bool]]:
-        """Tokens of some requests as they are decided; what they hold is given back at the end or when abandoned."""
+    def run(self, states: list[RequestState]) -> Generator[TokenOutput, None, None]:
+        """Tokens of checked requests as they are decided; what they hold is given back at the end or when abandoned."""
         scheduler = Scheduler(self.max_batch)
         for state in states:
             scheduler.add(state)
@@ -230,7 +238,8 @@ class LLM:
         finally:
             scheduler.close()
 
-    def _text_stream(self, state: RequestState) -> TextStream:
+    def text_stream(self, state: RequestState) -> TextStream:
+        """The text of a request as its tokens come, which also ends it at its stop strings."""
         stream = TextStream(self.tokenizer, state.params.stops)
         state.criterion = stream
         return stream

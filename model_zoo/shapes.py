@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from mindcold.adapter import PREFIX
+from mindcold.adapter_formats.peft import PREFIX
 from mindcold.config import parse_config
 from mindcold.errors import RequestError
 from mindcold.model.shapes import linear_shapes, weight_shapes

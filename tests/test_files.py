@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from mindcold import files
-from mindcold.files import atomic, write_json, write_tensors, write_text
+from mindcold.errors import AdapterError
+from mindcold.files import atomic, new_folder, write_json, write_tensors, write_text
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path):
@@ -70,3 +71,25 @@ def test_writers_at_once_do_not_share_a_partial_file(tmp_path):
 def test_a_missing_folder_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_text(tmp_path / "nowhere" / "a.txt", "x")
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path):
+    folder = tmp_path / "deep" / "new"
+    with new_folder(folder, AdapterError) as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "a.txt").write_text("a")
+        (partial / "inner" / "a.txt").chmod(0o400)
+        assert not folder.exists()
+    assert (folder / "inner" / "a.txt").read_text() == "a" and list(folder.parent.iterdir()) == [folder]
+    assert stat.S_IMODE((folder / "inner" / "a.txt").stat().st_mode) == 0o644
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((folder / "inner").stat().st_mode) == 0o755
+    with pytest.raises(AdapterError, match="new: exists already; name a new folder"), new_folder(folder, AdapterError):
+        pass
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "other", AdapterError) as partial:
+        (partial / "half").write_text("h")
+        raise KeyboardInterrupt
+    assert [item.name for item in tmp_path.iterdir()] == ["deep"]
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "new", tmp_path / "file" / "more" / "new"):
+        with pytest.raises(AdapterError, match="file"), new_folder(place, AdapterError):
+            pass

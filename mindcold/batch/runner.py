@@ -53,7 +53,7 @@ class Runner:
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         with LOCK:
             state = self._llm.builder.build(number, request, self._llm.trigrams, "")
-        state.criterion = stream = TextStream(self._llm.tokenizer, state.params.stops)
+        stream = self._llm.text_stream(state)
         self._running[id(state)] = _Running(key, stream, Choice())
         self.scheduler.add(state)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "tune": ("mindcold.cli.tune", "choose decoding settings for an adapter on a validation split"),
     "warm-drafts": ("mindcold.cli.warm_drafts", "fill draft tables with texts the model itself writes"),
     "convert": ("mindcold.cli.convert", "turn a GGUF file into a HuggingFace model folder"),
+    "convert-adapter": ("mindcold.cli.convert_adapter", "write a LoRA adapter as PEFT or MindFormers name it"),
     "info": ("mindcold.cli.info", "show a model folder, the operators and what can run here"),
 }
 """Command name to the module with its `add_arguments(parser)` and `run(args) -> exit code`, and its one-line help."""

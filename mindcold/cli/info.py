@@ -53,7 +53,7 @@ def machine() -> dict[str, Any]:
 
 def describe(model: str, adapter: str | None) -> dict[str, Any]:
     """The configuration of a model folder and the reach of an adapter; weights are checked as for decoding."""
-    from mindcold.adapter import Adapter
+    from mindcold.adapter_formats import read_adapter
     from mindcold.checkpoint import Checkpoint
     from mindcold.config import ModelConfig
     from mindcold.decoding_defaults import DecodingDefaults
@@ -83,7 +83,7 @@ def describe(model: str, adapter: str | None) -> dict[str, Any]:
     }
     if adapter:
         defaults = DecodingDefaults.of_folder(find_folder(adapter))
-        loaded = Adapter.from_folder(find_folder(adapter), config)
+        loaded = read_adapter(find_folder(adapter), config)
         facts["adapter"] = {
             "folder": str(find_folder(adapter)),
             "rank": loaded.rank,

@@ -1,9 +1,6 @@
 """A GGUF file as a HuggingFace folder: dequantised weights, configuration, tokenizer and generation settings."""
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from mindcold.convert.gguf_config import read_config
 from mindcold.convert.gguf_file import GgufFile
 from mindcold.convert.gguf_tokenizer import write_tokenizer
 from mindcold.errors import ModelError
+from mindcold.files import new_folder
 
 DTYPES = ("bfloat16", "float32")
 
@@ -35,31 +33,14 @@ def convert(source: str | Path, folder: str | Path, dtype: str = "bfloat16", sha
     folder = Path(folder)
     if dtype not in DTYPES:
         raise ModelError(f"dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
-    if folder.exists() or folder.is_symlink():
-        raise ModelError(f"{folder}: exists already; name a new folder")
     file = GgufFile(source)
     config = read_config(file, dtype)
     names = _tensor_names(file, config)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"partial-{folder.name}-"))
-    except OSError as error:
-        raise ModelError(f"{folder.parent}: {error.strerror}") from None
-    try:
+    with new_folder(folder, ModelError) as partial:
         write_tokenizer(file, partial, config.max_position_embeddings)
         _write_weights(file, partial, names, dtype, shard)
         _write_json(partial / "config.json", config.to_hf())
         _write_json(partial / "generation_config.json", _generation(file, config))
-        partial.chmod(0o755)  # mkdtemp makes it private
-        for path in partial.iterdir():
-            path.chmod(0o644)
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
-        partial.rename(folder)
-    except OSError as error:
-        raise ModelError(f"{error.filename or folder}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

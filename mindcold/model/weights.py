@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.checkpoint import Checkpoint
+from mindcold.checkpoint import TensorSource
 from mindcold.model.shapes import EMBEDDING, FUSED, linear_shapes, members, weight_shapes
 from mindcold.ops import lora_linear
 from mindcold.ops.lora_linear.reference import restored, stored
@@ -16,11 +16,14 @@ ROWS_AT_ONCE = 8192
 class Weights:
     """The base weights of a model.
 
-    `dtype` ("float32", "bfloat16", "int8") is how the matrices are kept; norms and biases are float32. Raises
-    ModelError when a tensor is missing, has another shape or holds NaN.
+    `dtype` ("float32", "bfloat16", "int8") is how the matrices are kept; "auto" is bfloat16 for a source stored in it,
+    which loses nothing, else float32. Norms and biases are float32. Raises ModelError when a tensor is missing, has
+    another shape or holds NaN.
     """
 
-    def __init__(self, checkpoint: Checkpoint, dtype: str = "float32", backend: str = "auto"):
+    def __init__(self, checkpoint: TensorSource, dtype: str = "float32", backend: str = "auto"):
+        if dtype == "auto":
+            dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
         self.config, self.dtype = checkpoint.config, dtype
         self._make = lora_linear.choose(backend).make
         self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
@@ -29,6 +32,11 @@ class Weights:
         for name in self._layer_names():
             parts = members(name)
             weight = self._make(name, (sum(self._shapes[part][0] for part in parts), self._shapes[parts[0]][1]), dtype)
+            shared = checkpoint.shared(tuple(f"{part}.weight" for part in parts)) if weight.plain else None
+            if shared is not None:
+                weight.adopt(shared)
+                self._matrices[name] = weight
+                continue
             if len(parts) == 1:
                 shape = self._shapes[name]
                 for first in range(0, shape[0], ROWS_AT_ONCE):

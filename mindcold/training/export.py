@@ -5,7 +5,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from mindcold.adapter import PREFIX
+from mindcold.adapter_formats.peft import PREFIX
 from mindcold.config import ModelConfig
 from mindcold.files import write_json, write_tensors
 from mindcold.training.model import LoraSettings, TrainingLM

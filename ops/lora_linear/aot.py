@@ -20,6 +20,9 @@ STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int8}
 class PackedWeight:
     """A base weight [out, in] in panels of 32 outputs, [panels, in, 32]: `put` it all, `freeze` it, then make cells."""
 
+    plain = False
+    """Whether it can use a Parameter as it is: panels are another layout."""
+
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
         count = -(-shape[0] // PANEL)

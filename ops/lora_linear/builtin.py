@@ -13,8 +13,15 @@ class DenseWeight:
 
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
-        self._value = np.empty(shape, np.float32)
+        self.plain = dtype == "float32"
+        self._value = np.empty(shape, np.float32)  # takes no memory before it is written
         self.nbytes = self._value.nbytes
+
+    def adopt(self, parameter: ms.Parameter) -> None:
+        """Use a float32 Parameter of this shape as it is, in the place of `put` and `freeze`."""
+        assert parameter.shape == self.shape and parameter.dtype == ms.float32
+        self.parameter = parameter
+        del self._value
 
     def put(self, first: int, weight: np.ndarray) -> None:
         """Store the outputs from `first` on: float32 [n, in]."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mindcold import model_zoo
-from mindcold.adapter import Adapter
+from mindcold.adapter_formats import read_adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import ModelError
@@ -72,7 +72,7 @@ def test_base_weights_and_vocabulary_match_the_config():
 @pytest.mark.parametrize("name", [ADAPTER, "tiny-keywords", "tiny-replies", "tiny-edits"])
 def test_adapters_fit_the_base(name):
     config = ModelConfig.from_folder(model_zoo.path(BASE))
-    assert Adapter.from_folder(model_zoo.path(name), config).pairs
+    assert read_adapter(model_zoo.path(name), config).pairs
 
 
 def test_the_draft_model_shares_the_vocabulary_and_is_a_quarter():
@@ -90,7 +90,7 @@ def test_adapters_for_a_public_model(name):
     """They fit SmolLM2, are what `git` and the wheel can carry, and their cards say how they were made."""
     folder = model_zoo.path(name)
     assert (folder / "adapter_model.safetensors").stat().st_size <= 10_000_000
-    adapter = Adapter.from_folder(folder, ModelConfig.from_folder(find_folder("smollm2-135m")))
+    adapter = read_adapter(folder, ModelConfig.from_folder(find_folder("smollm2-135m")))
     assert adapter.rank == 16 and len(adapter.pairs) == 30 * 7
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "mindcold train" in card and "seed 0" in card and "loss.png" in card

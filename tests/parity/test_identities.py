@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import mindcold
-from mindcold.adapter import PREFIX
+from mindcold.adapter_formats.peft import PREFIX
 from tests.folders import write_adapter, write_model
 
 PROMPT = [5, 17, 3, 88, 41, 9, 60, 2, 33]

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from mindcold import model_zoo
-from mindcold.adapter import Adapter
+from mindcold.adapter_formats import read_adapter
 from mindcold.cli import main
 from mindcold.config import ModelConfig
 from mindcold.tokenizer import Tokenizer
@@ -52,7 +52,7 @@ def test_an_adapter_on_top(trained, data, tmp_path):
     flags = ["--model", str(trained), "--data", str(data / "examples.jsonl"), "--output", str(tmp_path / "adapter")]
     lora = ["--lora-rank", "2", "--target-modules", "q_proj,up_proj"]
     assert main(["train", *flags, *lora, *SHORT]) == 0
-    adapter = Adapter.from_folder(tmp_path / "adapter", ModelConfig.from_folder(trained))
+    adapter = read_adapter(tmp_path / "adapter", ModelConfig.from_folder(trained))
     assert len(adapter.pairs) == 2
     assert (trained / "model.safetensors").read_bytes() == before
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from mindcold.adapter import Adapter
+from mindcold.adapter_formats import read_adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
@@ -52,7 +52,7 @@ def test_lora_moves_b_and_leaves_the_base(tmp_path, config, make_trainer):
     assert losses[-1] < losses[0]
 
     export_adapter(trainer.network, config, lora, "tiny", tmp_path / "adapter")
-    adapter = Adapter.from_folder(tmp_path / "adapter", config)
+    adapter = read_adapter(tmp_path / "adapter", config)
     assert set(adapter.pairs) == {"model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"}
     assert adapter.rank == 2
     for module, pair in adapter.pairs.items():
@@ -64,7 +64,7 @@ def test_lora_moves_b_and_leaves_the_base(tmp_path, config, make_trainer):
     export_adapter(trainer.network, replace(config, dtype="bfloat16"), lora, "tiny", tmp_path / "half")
     with safe_open(tmp_path / "half" / "adapter_model.safetensors", "numpy") as file:
         assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16"}  # noqa: SIM118 - no mapping
-    half = Adapter.from_folder(tmp_path / "half", config)
+    half = read_adapter(tmp_path / "half", config)
     for module, pair in adapter.pairs.items():
         assert np.allclose(half.pairs[module].a, pair.a, rtol=2**-8, atol=0)
 

@@ -12,6 +12,7 @@ import argparse
 import gc
 import json
 import platform
+import re
 import statistics
 import subprocess
 import time
@@ -41,7 +42,13 @@ def main() -> None:
     args = parser.parse_args()
     llm = mindcold.load(args.model, args.adapter)
     found = CASES[args.case](args, llm)
-    print(json.dumps({"case": args.case, "model": args.model, "dtype": llm.dtype, "cpu": platform.processor()} | found))
+    print(json.dumps({"case": args.case, "model": args.model, "dtype": llm.dtype, "cpu": cpu_name()} | found))
+
+
+def cpu_name():
+    """The processor as Linux calls it, and how many of it there are."""
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return f"{len(names)} x {names[0]}" if names else platform.machine()  # Arm's names no model
 
 
 def run(llm, requests, max_batch):

@@ -1,0 +1,8 @@
+"""LoRA adapters in the namings of HuggingFace PEFT and of MindFormers: read, written, converted."""
+
+from mindcold.adapter_formats.conversion import Conversion, convert_adapter
+from mindcold.adapter_formats.layout import LAYOUTS
+from mindcold.adapter_formats.reader import AUTO, read_adapter
+from mindcold.adapter_formats.table import FORMATS
+
+__all__ = ["AUTO", "FORMATS", "LAYOUTS", "Conversion", "convert_adapter", "read_adapter"]
