@@ -47,14 +47,14 @@ class GatedLinear(nn.Cell):
 
 
 class GatedLinears:
-    """Adapters put on the linear layers of a network; `remove` leaves the network with the very cells it had."""
+    """The adapters of a network's linear layers, and which of them each row has."""
 
     def __init__(self, network: Any, config: ModelConfig, adapters: list[Adapter], rows: int):
-        """Put adapters on a network for steps of up to `rows` rows; an adapter's id is its place.
+        """Put adapters on a network (see `Overlay.recorded`) for steps of up to `rows` rows; an adapter's id is its
+        place.
 
         Raises MindFormersError for what has no place in the network: never is an adapter silently left out.
         """
-        self._put: list[tuple[nn.Cell, str, nn.Cell]] = []
         self._ids = ms.Parameter(
             ms.Tensor(np.full(rows, BASE_ADAPTER, np.int32)), name="mindcold.ids", requires_grad=False
         )
@@ -65,24 +65,19 @@ class GatedLinears:
                     "computing in place cannot do; use backend='engine'"
                 )
         homeless = {module: adapter.name for adapter in adapters for module in adapter.pairs}
-        try:
-            for path, parent, name, members in _linears(network, config):
-                base = getattr(parent, name)
-                _check(path, base)
-                gated = _gated(path, base, config, members, adapters, self._ids, kind_of(network))
-                if gated is not None:
-                    self._put.append((parent, name, base))
-                    parent.insert_child_to_cell(name, gated)
-                    if gated.activated:
-                        base.activation_flag = False
-                for module in members:
-                    homeless.pop(module, None)
-            if homeless:
-                module, owner = next(iter(homeless.items()))
-                raise MindFormersError(f"adapter {owner}: {module}: {type(network).__name__} has no such linear layer")
-        except BaseException:
-            self.remove()
-            raise
+        for path, parent, name, members in _linears(network, config):
+            base = getattr(parent, name)
+            _check(path, base)
+            gated = _gated(path, base, config, members, adapters, self._ids, kind_of(network))
+            if gated is not None:
+                parent.insert_child_to_cell(name, gated)
+                if gated.activated:
+                    base.activation_flag = False
+            for module in members:
+                homeless.pop(module, None)
+        if homeless:
+            module, owner = next(iter(homeless.items()))
+            raise MindFormersError(f"adapter {owner}: {module}: {type(network).__name__} has no such linear layer")
 
     def choose(self, ids: np.ndarray) -> None:
         """Say which adapter each row of the next step has, -1 for none; int32 [R]."""
@@ -90,24 +85,15 @@ class GatedLinears:
         whole[: len(ids)] = ids
         self._ids.set_data(ms.Tensor(whole))
 
-    def remove(self) -> None:
-        """Take the adapters off; a second call does nothing."""
-        while self._put:
-            parent, name, base = self._put.pop()
-            if parent._cells[name].activated:
-                base.activation_flag = True
-            parent.insert_child_to_cell(name, base)
-
 
 def _linears(network: Any, config: ModelConfig) -> list[tuple[str, nn.Cell, str, tuple[str, ...]]]:
     """Path, parent, attribute and HuggingFace modules of each linear layer of a network."""
     network = unwrapped(network)
     if kind_of(network) == LEGACY:
-        naming, layers = LEGACY_NAMING, network.model.layers
-        found = [("lm_head", network, "lm_head", ("lm_head",))]
+        naming, layers, owner = LEGACY_NAMING, network.model.layers, network
     else:
-        naming, layers = MCORE_NAMING, network.model.decoder.layers
-        found = [("output_layer", network.model, "output_layer", ("lm_head",))]
+        naming, layers, owner = MCORE_NAMING, network.model.decoder.layers, network.model
+    found: list[tuple[str, nn.Cell, str, tuple[str, ...]]] = [(naming.head, owner, naming.head, ("lm_head",))]
     for i in range(config.num_hidden_layers):
         for path, members in naming.linears.items():
             block, name = path.split(".")
