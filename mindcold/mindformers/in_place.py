@@ -1,5 +1,6 @@
 """MindFormers networks that compute in place: an engine whose network they are."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import mindspore as ms
@@ -7,6 +8,7 @@ import mindspore as ms
 from mindcold.adapter import Adapter
 from mindcold.config import ModelConfig
 from mindcold.engine import LOCK, Engine, HostCache
+from mindcold.mindformers.gated_linear import GatedLinears
 from mindcold.mindformers.network import MCORE, kind_of, unwrapped
 from mindcold.mindformers.overlay import Overlay
 from mindcold.mindformers.paged_network import PagedNetwork
@@ -33,7 +35,9 @@ class InPlaceFactory:
         return self.config
 
     def add_adapter(self, adapter: Adapter) -> int:
-        """Make an adapter live and return its id."""
+        """Make an adapter live and return its id; MindFormersError for one that has no place in the network."""
+        with Overlay(self._network).recorded():
+            GatedLinears(self._network, self.config, [adapter], 1)
         self.adapters.append(adapter)
         return len(self.adapters) - 1
 
@@ -60,9 +64,9 @@ class InPlaceEngine(Engine):
     Between steps, and after an error in one, the network is as it was: its own `generate` can be called.
     """
 
-    def __init__(self, network: Any, config: ModelConfig):
+    def __init__(self, network: Any, config: ModelConfig, operators: str = "auto"):
         self._in_place = InPlaceFactory(network, config)
-        super().__init__(self._in_place)
+        super().__init__(self._in_place, operators)
 
     def release(self) -> None:
         """Give back the memory of graphs and adapters; the engine cannot be used any more."""
@@ -71,14 +75,16 @@ class InPlaceEngine(Engine):
             self._in_place.release()
 
 
-def in_place_engine(network: Any, config: ModelConfig, adapters: list[Adapter] | None = None) -> InPlaceEngine:
+def in_place_engine(
+    network: Any, config: ModelConfig, adapters: Iterable[Adapter] = (), operators: str = "auto"
+) -> InPlaceEngine:
     """An engine that computes with a MindFormers network itself: mcore Qwen2 and Qwen3, or a legacy Llama without
     use_past.
 
-    `config` is the network's configuration as ours. Raises MindFormersError for a network or an adapter that cannot
-    compute in place; an adapter is put on at the first step after it was added.
+    `config` is the network's configuration as ours; `operators` is `backend` of `mindcold.load`, for what scores.
+    Raises MindFormersError for a network or an adapter that cannot compute in place.
     """
-    engine = InPlaceEngine(network, config)
-    for adapter in adapters or []:
+    engine = InPlaceEngine(network, config, operators)
+    for adapter in adapters:
         engine.add_adapter(adapter)
     return engine

@@ -12,6 +12,7 @@ from mindcold.errors import RequestError
 from mindcold.mindformers.gated_linear import GatedLinears
 from mindcold.mindformers.library import MindFormersError
 from mindcold.mindformers.overlay import Overlay
+from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.ops.rows import Row
 
 MAX_BATCH = 16
@@ -68,8 +69,9 @@ class UncachedNetwork:
         paths = self._paths(rows, wanted[rows[Row.SEGMENT, wanted] >= 0].tolist())
         for first in range(0, len(paths), self._batch):
             group = paths[first : first + self._batch]
-            for path, found in zip(group, self._compute(group), strict=False):
-                logits[list(path.places)] = found[list(path.places.values())]
+            ends = all(list(path.places.values()) == [len(path.tokens) - 1] for path in group)
+            for path, found in zip(group, self._compute(group, ends), strict=False):
+                logits[list(path.places)] = found if ends else found[list(path.places.values())]
         return ms.Tensor(logits[np.maximum(take, 0)])
 
     def _write(self, rows: np.ndarray) -> None:
@@ -113,19 +115,20 @@ class UncachedNetwork:
             end, segment = first, parent
         return tokens
 
-    def _compute(self, paths: list[Path]) -> np.ndarray:
-        """Logits at every position of some paths, float32 [at least as many, seq_length, vocab]."""
+    def _compute(self, paths: list[Path], ends: bool) -> np.ndarray:
+        """Logits float32 at the ends of some paths [at least as many, vocab], or everywhere [.., seq_length, vocab]."""
         size = min(self._batch, 1 << (len(paths) - 1).bit_length())  # of few sizes, each of which is compiled
         tokens = np.zeros((size, self._length), np.int32)
-        ids = np.full((size, self._length), -1, np.int32)
+        ids = np.full((size, self._length), BASE_ADAPTER, np.int32)
+        lengths = np.ones(size, np.int32)
         for i, path in enumerate(paths):
             tokens[i, : len(path.tokens)] = path.tokens
-            ids[i] = path.adapter
+            ids[i], lengths[i] = path.adapter, len(path.tokens)
         self._linears.choose(ids.ravel())
         with self._overlay.laid():
-            out = self._network(ms.Tensor(tokens))
+            out = self._network(ms.Tensor(tokens), batch_valid_length=ms.Tensor(lengths) if ends else None)
         logits = out[0] if isinstance(out, tuple) else out  # by the run mode the network was made in
-        return logits.asnumpy().reshape(size, self._length, -1)
+        return logits.asnumpy().reshape(size, *([] if ends else [self._length]), -1)
 
 
 def cache_of(network: Any) -> HostCache:
