@@ -1,0 +1,19 @@
+"""MindFormers networks computing in place: their checks, run by a pytest of its own for each kind of network."""
+
+import pytest
+
+from tests.mindformers.script import ROOT, needs_mindformers, run
+
+pytestmark = needs_mindformers
+
+PROGRAM = """
+import sys, pytest
+options = ["-c", "{root}/pyproject.toml", "--rootdir={root}", "-p", "no:cacheprovider", "-o", "python_files=check_*.py"]
+sys.exit(pytest.main([*options, "--basetemp=temporary", *{files}]))
+"""
+
+
+@pytest.mark.parametrize("names", [("paged_network",), ("overlay", "gated_linear", "uncached_network")])
+def test_checks_pass(tmp_path, names):
+    files = [f"{ROOT}/tests/mindformers/own_process/check_{name}.py" for name in names]
+    assert " passed" in run(PROGRAM.format(root=ROOT, files=files), tmp_path)
