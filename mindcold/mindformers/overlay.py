@@ -13,7 +13,7 @@ from mindcold.engine.graph import forget
 _NUMBERS = count()
 _ABSENT = object()
 # what MindSpore notes at a Cell about the graph it compiled last
-_NOTES = ("_compiled", "_has_mutable_args_list", "sequence_modified", "current_phase", "_compile_phase")
+_NOTES = ("_compiled", "_has_mutable_args_list", "sequence_modified", "current_phase")
 
 
 class Overlay:

@@ -33,10 +33,7 @@ class Network(nn.Cell):
 
 def state(network):
     cells = dict(network.cells_and_names())
-    own = {
-        name: {key: value for key, value in vars(cell).items() if key != "_compile_cache"}
-        for name, cell in cells.items()
-    }
+    own = {name: {key: value for key, value in vars(cell).items() if key not in NOTES} for name, cell in cells.items()}
     flags = {name: dict(vars(cell).get("_func_graph_flags", {})) for name, cell in cells.items()}
     return cells, own, flags
 
@@ -63,6 +60,7 @@ def network():
 
 
 X = ms.Tensor(np.ones((2, 3), np.float32))
+NOTES = ("_compile_cache", "_compile_phase", "arguments_key")  # of MindSpore, about the graph compiled last
 
 
 def dressed(network):

@@ -11,51 +11,69 @@ from tests.folders import write_adapter, write_model
 from tests.mindformers.networks import legacy_network
 
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-IDS = [[5, 9, 23, 77, 0, 45, 8], [31, 64, 12, 80, 7]]
+IDS = [[5, 9, 23, 77, 0, 45, 8], [31, 64, 12, 80, 7]]  # 0 is the network's pad_token_id
 GREEDY = {"do_sample": False, "eos_token_id": [-1], "pad_token_id": 0}
+LIMITS = {"max_new_tokens": 64, "eos_token_id": -1}
 
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     root = tmp_path_factory.mktemp("llama")
-    folder = write_model(root / "model", num_key_value_heads=2)
-    adapters = [
-        write_adapter(root / "one", seed=5, targets=ALL),
-        write_adapter(root / "two", seed=6, rank=3, targets=("q_proj", "down_proj")),
-    ]
+    folder = write_model(root / "model")
+    adapters = {
+        "one": write_adapter(root / "one", seed=5, targets=ALL),
+        "two": write_adapter(root / "two", seed=6, rank=3, targets=("q_proj", "down_proj")),
+    }
     ours = mindcold.load(folder, dtype="float32")
-    for name, path in zip(("one", "two"), adapters, strict=True):
+    for name, path in adapters.items():
         ours.add_adapter(name, path)
-    return SimpleNamespace(folder=folder, ours=ours, adapters=dict(zip(("one", "two"), adapters, strict=True)))
+    return SimpleNamespace(folder=folder, ours=ours, adapters=adapters)
 
 
-def parameters(network):
-    return {item.name: item.asnumpy().tobytes() for item in network.get_parameters()}
+def content(network):
+    return {item.name: item.asnumpy().tobytes() for item in network.get_parameters()}, dict(network.cells_and_names())
 
 
 def test_tokens_are_those_of_our_own_engine(case):
     network = legacy_network(case.folder)
-    before, cells = parameters(network), dict(network.cells_and_names())
-    stock = network.generate(IDS[:1], max_new_tokens=12, **GREEDY)[0].tolist()
-    mf.enable(network, case.adapters, backend="network", max_batch=4)
+    before, text = content(network), [IDS[0][3:4] + IDS[0][5:]]  # MindFormers itself would hide a 0 inside of a text
+    stock = network.generate(text, max_new_tokens=12, **GREEDY)[0].tolist()
+    mf.enable(network, case.adapters, backend="network", max_batch=2)
     llm = mf.decoder_of(network).llm
-    cases = [
+    methods = [
         {"adapter": "base"},
-        {"adapter": "two"},
-        {"method": "cold", "adapter": "one"},
-        {"method": "cold", "adapter": "one", "draft": "trigram", "draft_tokens": 5},
+        {"method": "cold", "adapter": "one", "draft": "trigram", "draft_tokens": 2},
+        {"method": "cold", "adapter": "two"},
         {"method": "sample", "adapter": "two", "seed": 3},
-        {"method": "beam", "adapter": "one", "num_beams": 3},
+        {"method": "beam", "adapter": "one", "num_beams": 2},
     ]
-    limits = {"max_new_tokens": 64, "eos_token_id": -1}
-    for options in cases:
-        found, expected = (each.generate(IDS[0], **options, **limits) for each in (llm, case.ours))
-        assert found.token_ids == expected.token_ids and len(found.token_ids) == 64, options
-    requests = [mindcold.Request(IDS[i % 2], **options, **limits) for i, options in enumerate(cases)]
-    found, expected = (each.generate(requests) for each in (llm, case.ours))
-    assert [output.token_ids for output in found] == [output.token_ids for output in expected]
-    found, expected = (each.logits(IDS[0] * 3, adapter="one", chunk=6) for each in (llm, case.ours))
-    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    requests = [mindcold.Request(IDS[i % 2], **options, **LIMITS) for i, options in enumerate(methods)]
+    expected = [each.token_ids for each in case.ours.generate(requests)]
+    together = llm.generate(requests)
+    assert [each.token_ids for each in together] == expected and all(len(ids) == 64 for ids in expected)
+    assert together[1].stats.accepted > 0
+    for i in (0, 2):
+        assert llm.generate(requests[i]).token_ids == expected[i]
+    found, wanted = (each.logits(IDS[0] * 3, adapter="one", chunk=6) for each in (llm, case.ours))
+    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    keywords = {**GREEDY, "mindcold": {"method": "greedy", "adapter": "base"}}
+    assert network.generate(text, max_new_tokens=12, **keywords)[0].tolist() == stock
     mf.disable(network)
-    assert parameters(network) == before and dict(network.cells_and_names()) == cells
-    assert network.generate(IDS[:1], max_new_tokens=12, **GREEDY)[0].tolist() == stock
+    assert content(network) == before and not [phase for phase in network.compile_cache if "mindcold" in phase]
+    assert network.generate(text, max_new_tokens=12, **GREEDY)[0].tolist() == stock
+
+
+def test_fused_layers_are_interleaved(case):
+    network = legacy_network(case.folder, qkv_concat=True)
+    llm = mf.decoder_of(mf.enable(network, case.adapters, backend="network")).llm
+    found, wanted = (each.logits(IDS[1], adapter="one") for each in (llm, case.ours))
+    assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def test_networks_that_cannot_are_refused(case):
+    network = legacy_network(case.folder)
+    network.config.use_past = True
+    with pytest.raises(mf.MindFormersError, match="use_past"):
+        mf.enable(network, backend="network")
+    with pytest.raises(mf.MindFormersError, match="dtype"):
+        mf.enable(network, backend="network", dtype="int8")
