@@ -8,8 +8,8 @@ pytestmark = needs_mindformers
 
 PROGRAM = """
 import sys, pytest
-options = ["-c", "{root}/pyproject.toml", "--rootdir={root}", "-p", "no:cacheprovider", "-o", "python_files=check_*.py"]
-sys.exit(pytest.main([*options, "--basetemp=temporary", *{files}]))
+options = ["-c", "{root}/pyproject.toml", "--rootdir={root}", "--basetemp=temporary", "-o", "python_files=check_*.py"]
+sys.exit(pytest.main([*options, "-p", "no:cacheprovider", "--show-capture=no", *{files}]))
 """
 
 
