@@ -91,6 +91,15 @@ def test_prompts_with_a_common_beginning_and_more_than_the_cache_holds(case):
     assert [each.token_ids for each in found] == [each.token_ids for each in expected]
 
 
+def test_a_late_adapter_leaves_the_cache_as_it_is(case):
+    stream = case.llm.stream(IDS[0], "cold", adapter="one", max_new_tokens=8, eos_token_id=-1)
+    first, cache = next(stream).id, case.llm.engine._network.caches
+    case.llm.add_adapter("late", case.adapters["two"])
+    expected = case.ours.generate(IDS[0], "cold", adapter="one", max_new_tokens=8, eos_token_id=-1).token_ids
+    assert [first, *(token.id for token in stream)] == expected
+    assert [*map(id, case.llm.engine._network.caches)] == [*map(id, cache)]
+
+
 def test_what_needs_more_than_pages_is_refused(case):
     for method in ("beam", "cdlh", "cdsl"):
         with pytest.raises(RequestError, match="use backend='engine'"):

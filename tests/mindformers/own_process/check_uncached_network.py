@@ -1,6 +1,8 @@
 """A legacy Llama computing in place: the tokens of mindcold's own engine, and the network untouched."""
 
+from importlib import import_module
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def test_tokens_are_those_of_our_own_engine(case):
         {"method": "sample", "adapter": "two", "seed": 3},
         {"method": "beam", "adapter": "one", "num_beams": 2},
     ]
-    requests = [mindcold.Request(IDS[i % 2], **options, **LIMITS) for i, options in enumerate(methods)]
+    requests = [mindcold.Request(IDS[i > 2], **options, **LIMITS) for i, options in enumerate(methods)]
     expected = [each.token_ids for each in case.ours.generate(requests)]
     together = llm.generate(requests)
     assert [each.token_ids for each in together] == expected and all(len(ids) == 64 for ids in expected)
@@ -56,6 +58,10 @@ def test_tokens_are_those_of_our_own_engine(case):
         assert llm.generate(requests[i]).token_ids == expected[i]
     found, wanted = (each.logits(IDS[0] * 3, adapter="one", chunk=6) for each in (llm, case.ours))
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    stream = llm.stream(IDS[0], "cold", adapter="two", **LIMITS)
+    first = [next(stream).id for _ in range(5)]
+    llm.add_adapter("late", case.adapters["one"])  # what was written before stays
+    assert [*first, *(token.id for token in stream)] == expected[2]
     keywords = {**GREEDY, "mindcold": {"method": "greedy", "adapter": "base"}}
     assert network.generate(text, max_new_tokens=12, **keywords)[0].tolist() == stock
     mf.disable(network)
@@ -68,6 +74,16 @@ def test_fused_layers_are_interleaved(case):
     llm = mf.decoder_of(mf.enable(network, case.adapters, backend="network")).llm
     found, wanted = (each.logits(IDS[1], adapter="one") for each in (llm, case.ours))
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def test_auto_is_the_network_on_ascend_and_the_engine_elsewhere(case):
+    network = legacy_network(case.folder)
+    module = import_module("mindcold.mindformers.enable")
+    assert not module.decoder_for(network)._in_place
+    ascend = patch.object(module.ms, "get_context", return_value="Ascend")
+    with patch.object(module, "_be_runnable"), ascend:
+        assert module.decoder_for(network)._in_place
+        assert not module.decoder_for(network, model=case.folder)._in_place
 
 
 def test_networks_that_cannot_are_refused(case):
