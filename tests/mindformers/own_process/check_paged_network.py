@@ -25,10 +25,10 @@ GREEDY = {"do_sample": False, "eos_token_id": [-1], "pad_token_id": 0}
 LIMITS = {"max_new_tokens": 64, "eos_token_id": -1}
 METHODS = [
     {"adapter": "base"},
-    {"method": "cold", "adapter": "one"},
     {"method": "cold", "adapter": "one", "draft": "trigram", "draft_tokens": 6},
+    {"method": "cold", "adapter": "two"},
     {"method": "greedy", "adapter": "two", "draft": "trigram", "draft_tokens": 3},
-    {"method": "sample", "adapter": "two", "seed": 3},
+    {"method": "sample", "adapter": "one", "seed": 3},
 ]
 
 
@@ -47,9 +47,12 @@ def case(request, tmp_path_factory):
     with stand_ins():
         network = mcore_network(folder)
         stock = network.generate(IDS[:1], max_new_tokens=64, **GREEDY)[0].tolist()
+        network.key_cache = network.value_cache = None
         before = content(network)
         mf.enable(network, adapters, backend="network", max_batch=4)
         llm = mf.decoder_of(network).llm
+        methods = METHODS[: 3 if request.param == "qwen2" else None]
+        requests = [mindcold.Request(IDS[i % 2], **options, **LIMITS) for i, options in enumerate(methods)]
         yield SimpleNamespace(**locals())
 
 
@@ -62,18 +65,11 @@ def content(network):
 
 
 def test_tokens_are_those_of_our_own_engine(case):
-    methods = METHODS if case.shape["model_type"] == "qwen3" else METHODS[:3]
-    requests = [mindcold.Request(IDS[i % 2], **options, **LIMITS) for i, options in enumerate(methods)]
-    expected = [each.token_ids for each in case.ours.generate(requests)]
-    assert all(len(ids) == 64 for ids in expected)
-    assert case.stock == IDS[0] + expected[0]  # and of the network's own
-    for i in (1, 2):
-        assert case.llm.generate(requests[i]).token_ids == expected[i], METHODS[i]
-    together = case.llm.generate(requests)
-    assert [each.token_ids for each in together] == expected
-    assert together[2].stats.accepted > 0
-    keywords = {**GREEDY, "mindcold": {"method": "greedy", "adapter": "base"}}
-    assert case.network.generate(IDS[:1], max_new_tokens=64, **keywords)[0].tolist() == case.stock
+    found, expected = (each.generate(case.requests) for each in (case.llm, case.ours))
+    assert [each.token_ids for each in found] == [each.token_ids for each in expected]
+    assert all(len(each.token_ids) == 64 for each in found) and found[1].stats.accepted > 0
+    assert case.stock == IDS[0] + found[0].token_ids  # and of the network's own
+    assert case.llm.generate(case.requests[1]).token_ids == found[1].token_ids
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 256])
@@ -92,6 +88,8 @@ def test_prompts_with_a_common_beginning_and_more_than_the_cache_holds(case):
 
 
 def test_a_late_adapter_leaves_the_cache_as_it_is(case):
+    if case.shape["model_type"] == "qwen2":
+        return  # one is enough
     stream = case.llm.stream(IDS[0], "cold", adapter="one", max_new_tokens=8, eos_token_id=-1)
     first, cache = next(stream).id, case.llm.engine._network.caches
     case.llm.add_adapter("late", case.adapters["two"])
@@ -111,7 +109,7 @@ def test_what_needs_more_than_pages_is_refused(case):
 
 
 def test_the_network_is_itself_between_steps_and_after_errors(case):
-    assert content(case.network)[:3] == case.before[:3]
+    assert content(case.network) == case.before and case.network.key_cache is None
     broken = patch.object(type(case.network), "prepare_inputs_for_generation_mcore", side_effect=KeyError("broken"))
     with broken, pytest.raises(KeyError, match="broken"):
         case.llm.generate(IDS[0], max_new_tokens=4)
@@ -123,7 +121,7 @@ def test_the_network_is_itself_between_steps_and_after_errors(case):
 def test_another_network_and_this_one_afterwards(case):
     if case.shape["model_type"] == "qwen3":  # one is enough
         other = mcore_network(case.folder)
-        assert other.generate(IDS[:1], max_new_tokens=64, **GREEDY)[0].tolist() == case.stock
+        assert other.generate(IDS[:1], max_new_tokens=12, **GREEDY)[0].tolist() == case.stock[:19]
     mf.disable(case.network)
     assert content(case.network) == case.before
     assert not [phase for phase in case.network.compile_cache if "mindcold" in phase]
@@ -133,9 +131,8 @@ def test_another_network_and_this_one_afterwards(case):
 def test_hand_over_gives_the_same(case):
     network = mf.enable(case.network, case.adapters, backend="engine", max_batch=4)
     llm = mf.decoder_of(network).llm
-    for options in METHODS[:3]:
-        found, expected = (each.generate(IDS[1], **options, **LIMITS) for each in (llm, case.ours))
-        assert found.token_ids == expected.token_ids, options
+    found, expected = (each.generate(case.requests) for each in (llm, case.ours))
+    assert [each.token_ids for each in found] == [each.token_ids for each in expected]
     keywords = {**GREEDY, "mindcold": {"method": "greedy", "adapter": "base"}}
     assert network.generate(IDS[:1], max_new_tokens=64, **keywords)[0].tolist() == case.stock
     mf.disable(network)
