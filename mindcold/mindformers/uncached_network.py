@@ -18,7 +18,7 @@ from mindcold.ops.rows import Row
 MAX_BATCH = 16
 """Paths of a call of the network."""
 
-MAX_LOGITS = 64 * 1024 * 1024
+MAX_LOGITS = 16 * 1024 * 1024
 """Logits of a call of the network, a row of the vocabulary for each of its positions."""
 
 NO_TOKEN = -1
