@@ -42,6 +42,10 @@ class RequestBuilder:
         name, options = self.defaults_of(adapter).complete(request.method, request.options)
         method, params = find(name), SamplingParams.of(options)
         method.check(params)
+        if method.search.branching and not self._engine.branches:
+            raise RequestError(
+                f"method: {name!r} branches its sequences, which the network's own cache cannot; use backend='engine'"
+            )
         draft = method.draft if params.draft is None else params.draft
         params, contrast = params.preset(draft), method.contrast(params)
         if params.stops and self._tokenizer is None:

@@ -221,7 +221,7 @@ class LLM:
             raise RequestError(f"chunk: an integer from 1 to {MAX_ROWS} is expected, found {chunk!r}")
         engine, prompt, number = self.engine, self._encoder.encode(ids), self.builder.adapter_id(adapter)
         with LOCK:
-            engine.reserve(engine.used_slots + len(prompt))
+            engine.reserve(engine.used_slots + engine.slots_for(len(prompt)))
             sequence = engine.open([number], len(prompt))
             assert sequence is not None
             try:

@@ -44,13 +44,20 @@ def write_model(folder: Path, seed: int = 0, spread: float = 0.3, **changes: Any
     return folder
 
 
-def write_adapter(folder: Path, seed: int = 1, rank: int = 4, model: dict[str, Any] | None = None, **changes) -> Path:
-    """A random LoRA adapter on q_proj and v_proj of a LLAMA model, with `changes` to its adapter_config.json."""
-    raw = {"peft_type": "LORA", "r": rank, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
+def write_adapter(
+    folder: Path,
+    seed: int = 1,
+    rank: int = 4,
+    model: dict[str, Any] | None = None,
+    targets: tuple[str, ...] = ("q_proj", "v_proj"),
+    **changes,
+) -> Path:
+    """A random LoRA adapter on linear layers of a LLAMA model, with `changes` to its adapter_config.json."""
+    raw = {"peft_type": "LORA", "r": rank, "lora_alpha": 8, "target_modules": list(targets), "bias": "none"}
     rng = np.random.default_rng(seed)
     tensors = {}
     for module, (out_size, in_size) in linear_shapes(parse_config(LLAMA | (model or {}), "test")).items():
-        if module.endswith(("q_proj", "v_proj")):
+        if module.endswith(targets):
             for side, shape in (("A", (rank, in_size)), ("B", (out_size, rank))):
                 tensor = rng.standard_normal(shape) * 0.3
                 tensors[f"base_model.model.{module}.lora_{side}.weight"] = tensor.astype(np.float32)

@@ -36,7 +36,7 @@ class BeamSearch:
     """One generation; nothing is decided before its end."""
 
     keywords = frozenset({"beam"})
-    samples = False
+    samples, branching = False, True
     constrained = False
 
     @staticmethod

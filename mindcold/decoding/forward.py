@@ -32,7 +32,7 @@ class SequenceSpec:
     @property
     def slots(self) -> int:
         """KV slots."""
-        return self.size * len(self.adapters)
+        return self.engine.slots_for(self.size) * len(self.adapters)
 
 
 @dataclass(slots=True)

@@ -24,6 +24,8 @@ class Search(Protocol):
     """Whether it can draw tokens."""
     constrained: bool
     """Whether it asks what a text is worth even where nothing is forbidden."""
+    branching: bool
+    """Whether its sequences share slots."""
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:

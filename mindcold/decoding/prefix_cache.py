@@ -53,7 +53,7 @@ class PrefixCache:
     def common(self, state: RequestState, others: Iterable[RequestState]) -> int:
         """Tokens of its prompt that are worth a prefix, by what those that wait begin with; 0 for none."""
         key, limit = _key(state), len(state.prompt) - 1
-        if limit < MIN_SHARED:
+        if limit < MIN_SHARED or not state.engine.branches:
             return 0
         head = state.prompt[:MIN_SHARED]
         lengths = Counter(

@@ -47,7 +47,7 @@ class RolloutSearch:
     """
 
     keywords = frozenset({"lookahead"})
-    samples = False
+    samples, branching = False, True
     constrained = True
 
     @staticmethod

@@ -16,13 +16,16 @@ from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 
+SEARCHED = 32
+"""Nodes of the tree that a draft is taken from where only one path of it can be verified."""
+
 
 class TokenTree:
     """One generation: its sequence, and the draft of the step under way."""
 
     keywords = frozenset({sampling_params.DRAFT})
     samples = True
-    constrained = False
+    constrained = branching = False
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
@@ -80,15 +83,23 @@ class TokenTree:
         began = time.perf_counter()
         cost = state.engine.costs[state.needs_scores]
         if wanted:
-            draft = state.drafter.propose(state.context, min(count, wanted))
+            draft = self._propose(min(count, wanted))
         else:
-            draft = state.drafter.propose(state.context, count, budget.floor(cost, rows, streams))
+            draft = self._propose(count, budget.floor(cost, rows, streams))
             draft = draft.first(budget.choose(cost, draft.probabilities, rows, streams, count))
         if self.feed.masks:
             draft, masks = allowed_part(state, draft)
             self.feed.masks = [*self.feed.masks, *masks]
         self.feed.draft = draft
         state.drafting_seconds += time.perf_counter() - began
+
+    def _propose(self, count: int, floor: float = 0.0) -> Draft:
+        """At most `count` nodes: a tree, or the likeliest path of one where the engine verifies no trees."""
+        state = self.state
+        assert state.drafter
+        if state.engine.branches:
+            return state.drafter.propose(state.context, count, floor)
+        return state.drafter.propose(state.context, max(count, SEARCHED), floor).likeliest().first(count)
 
     def _observe(self, new: int, accepted: int) -> None:
         """What became of a draft: let budget and drafter learn."""

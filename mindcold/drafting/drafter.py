@@ -31,6 +31,15 @@ class Draft:
         """The tree of the first nodes."""
         return Draft(self.tokens[:count], self.parents[:count], self.probabilities[:count])
 
+    def likeliest(self) -> "Draft":
+        """Its likeliest path: the first child of each node, from the last known token on."""
+        path, last = [], -1
+        for node, parent in enumerate(self.parents):
+            if parent == last:
+                path.append(node)
+                last = node
+        return self.subset(path)
+
     def subset(self, nodes: Sequence[int]) -> "Draft":
         """The tree of some nodes, ascending, each with its parent."""
         numbers = {-1: -1} | {node: i for i, node in enumerate(nodes)}

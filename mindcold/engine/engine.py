@@ -12,12 +12,14 @@ import numpy as np
 
 from mindcold.adapter import Adapter
 from mindcold.engine.graph import Graph
+from mindcold.engine.host_network import GivenLogits, HostCache, HostNetwork
 from mindcold.engine.pool import CacheShape, KVPool, Segment
 from mindcold.engine.runtime import LOCK
 from mindcold.engine.sequence import Sequence
 from mindcold.engine.step import ScoreStep
 from mindcold.engine.step_cost import StepCost
 from mindcold.engine.step_plan import MAX_ROWS, StepPlan, row_bucket
+from mindcold.errors import RequestError
 from mindcold.ops import interrupts
 
 SMALLEST_POOL = 1024
@@ -40,12 +42,20 @@ class NetworkFactory(Protocol):
         """Layers, heads and head size of keys and values."""
         ...
 
+    @property
+    def host_cache(self) -> HostCache | None:
+        """The cache of a network that keeps keys and values itself; None where the engine does."""
+        ...
+
     def add_adapter(self, adapter: Adapter) -> int:
         """Make an adapter live and return its id; networks built before do not have it."""
         ...
 
-    def build(self, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> ms.nn.Cell:
-        """A Cell construct(rows int32 [11, R], take int32 [L]) -> logits float32 [L, vocab], see `CausalLM`."""
+    def build(self, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> ms.nn.Cell | HostNetwork:
+        """A Cell construct(rows int32 [11, R], take int32 [L]) -> logits float32 [L, vocab], see `CausalLM`.
+
+        With a `host_cache` there are no caches, and it is a HostNetwork, called outside of the engine's graphs.
+        """
         ...
 
 
@@ -92,7 +102,7 @@ class Engine:
     def __init__(self, factory: NetworkFactory, backend: str = "auto"):
         self._factory, self._backend = factory, backend
         self._pool: KVPool | None = None
-        self._network: ms.nn.Cell | None = None
+        self._network: ms.nn.Cell | HostNetwork | None = None
         self._moves: list[tuple[int, int]] = []
         self._ran: set[tuple[StepKind, int, int]] = set()
         self._graphs: dict[StepKind | None, Graph] = {}
@@ -113,6 +123,18 @@ class Engine:
     def vocab_size(self) -> int:
         """Tokens of the vocabulary."""
         return self._factory.vocab_size
+
+    @property
+    def branches(self) -> bool:
+        """Whether sequences may share and move slots, and drafts be trees: a network's own cache may not do so."""
+        host = self._factory.host_cache
+        return host is None or host.branches
+
+    def slots_for(self, size: int) -> int:
+        """Slots that a stream of so many tokens takes."""
+        host = self._factory.host_cache
+        page = host.page if host else 1
+        return -(-size // page) * page
 
     @property
     def slot_bytes(self) -> int:
@@ -146,23 +168,31 @@ class Engine:
     def reserve(self, slots: int) -> None:
         """Make the pool large enough for `slots` tokens over all streams; open sequences keep what they hold.
 
-        The pool grows in powers of two, because its size is part of every graph. Raises RequestError when memory
-        does not suffice.
+        The pool grows in powers of two, because its size is part of every graph; a network's own cache is as large
+        as it is. Raises RequestError when memory does not suffice.
         """
         if self._pool and self._pool.slots > slots:  # one slot is kept for padding rows
             return
-        size = SMALLEST_POOL
+        host, size = self._factory.host_cache, SMALLEST_POOL
         while size <= slots:
             size *= 2
-        self._pool = KVPool(self._factory.cache_shape, size, self._pool)
-        self._forget_graphs()
+        if host and host.slots is not None:
+            if slots > host.slots:
+                raise RequestError(
+                    f"KV cache of {slots} tokens: that of the network has {host.slots} slots; "
+                    "use shorter prompts, fewer new tokens or a smaller batch"
+                )
+            size = host.slots + 1
+        self._pool = KVPool(self._factory.cache_shape, size, self._pool, host)
+        if not host:
+            self._forget_graphs()
 
     def open(self, adapters: Items[int], size: int) -> Sequence | None:
         """A sequence of up to `size` tokens in one stream per adapter id, or None while the pool is full."""
         assert self._pool is not None, "reserve first"
         streams: list[Segment] = []
         for adapter in adapters:
-            segment = self._pool.open(size, adapter)
+            segment = self._pool.open(self.slots_for(size), adapter)
             if segment is None:
                 for opened in streams:
                     self._pool.close(opened)
@@ -181,6 +211,7 @@ class Engine:
     def move(self, slots: Iterable[tuple[int, int]]) -> None:
         """Copy keys and values between slots at the start of the next step, in this order."""
         self._moves += slots
+        assert self.branches or not self._moves
 
     def run(self, plan: StepPlan, scores: bool = False, best: int = 0) -> StepOutput:
         """Run a plan: all of it happens, or nothing changes.
@@ -198,12 +229,13 @@ class Engine:
         rows, heads = max(plan.bucket, row_bucket(max(1, len(moves)))), row_bucket(max(1, len(plan.heads)))
         numbers, alpha_beta = plan.head_matrix(heads)
         kind = StepKind(plan.contrast, scores, plan.masked, best)
-        arguments = [ms.Tensor(plan.row_matrix(rows, moves)), ms.Tensor(numbers), ms.Tensor(alpha_beta)]
+        arguments = [ms.Tensor(numbers), ms.Tensor(alpha_beta)]
         if plan.masked:
             arguments.append(ms.Tensor(plan.mask_matrix(heads, self.vocab_size)))
         with LOCK, interrupts.held():
             known, started = (kind, rows, heads) in self._ran, time.perf_counter()
-            out = self._graph(kind)(*arguments)
+            take = numbers[:2].reshape(-1) if plan.contrast else numbers[0]
+            out = self._graph(kind)(self._given(plan.row_matrix(rows, moves), take), *arguments)
             chosen, logprobs = out[0].asnumpy(), out[1].asnumpy()
             best_tokens = out[-2].asnumpy() if best else None
             best_logprobs = out[-1].asnumpy() if best else None
@@ -222,7 +254,7 @@ class Engine:
         rows = max(plan.bucket, row_bucket(max(1, len(moves))))
         matrix, take = plan.row_matrix(rows, moves), np.arange(rows, dtype=np.int32)
         with LOCK, interrupts.held():
-            out = self._graph(None)(ms.Tensor(matrix), ms.Tensor(take)).asnumpy()
+            out = self._graph(None)(self._given(matrix, take), ms.Tensor(take)).asnumpy()
             del self._moves[: len(moves)]
         return out[: len(plan.rows)]
 
@@ -234,14 +266,23 @@ class Engine:
         self._network = None
         self._ran.clear()
 
+    def _built(self) -> ms.nn.Cell | HostNetwork:
+        if self._network is None:
+            assert self._pool is not None, "reserve first"
+            self._network = self._factory.build(self._pool.caches)
+        return self._network
+
+    def _given(self, rows: np.ndarray, take: np.ndarray) -> ms.Tensor:
+        """What a step's graph begins with: its rows, or the logits a host network gives for them."""
+        network = self._built()
+        return ms.Tensor(rows) if isinstance(network, ms.nn.Cell) else network(rows, take)
+
     def _graph(self, kind: StepKind | None) -> Graph:
         """The step of a kind (None for bare logits), compiled in graph mode once per shape."""
         if kind not in self._graphs:
-            if self._network is None:
-                assert self._pool is not None, "reserve first"
-                self._network = self._factory.build(self._pool.caches)
-            cell = self._network
+            network = self._built()
+            cell = network if isinstance(network, ms.nn.Cell) else GivenLogits()
             if kind is not None:
-                cell = ScoreStep(self._network, kind.contrast, kind.scores, self._backend, kind.best)
+                cell = ScoreStep(cell, kind.contrast, kind.scores, self._backend, kind.best)
             self._graphs[kind] = Graph(cell)
         return self._graphs[kind]

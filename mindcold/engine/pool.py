@@ -7,6 +7,7 @@ import mindspore as ms
 import numpy as np
 import psutil
 
+from mindcold.engine.host_network import HostCache
 from mindcold.errors import RequestError
 
 
@@ -49,24 +50,28 @@ class Segment:
 class KVPool:
     """Keys and values of all sequences: per layer two Parameters float32 [slots, kv_heads, head_dim].
 
-    The last slot belongs to nobody: padding rows may write there.
+    The last slot belongs to nobody: padding rows may write there. Where a host network has a cache of its own, there
+    are no Parameters, and the pool only says which slots are whose.
     """
 
-    def __init__(self, shape: CacheShape, slots: int, old: "KVPool | None" = None):
+    def __init__(self, shape: CacheShape, slots: int, old: "KVPool | None" = None, host: HostCache | None = None):
         """A pool of `slots` slots; the segments of `old`, if given, live on in it with their keys and values.
 
         Raises RequestError where memory does not suffice.
         """
         self.shape, self.slots = shape, slots
+        self.caches: list[tuple[ms.Parameter, ms.Parameter]] = []
+        self._segments: list[Segment] = list(old._segments) if old else []
+        if host:
+            return
         needed, available = slots * self.slot_bytes(shape), psutil.virtual_memory().available
         if needed > available:
             raise RequestError(
                 f"KV cache of {slots} tokens needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free; "
                 "use shorter prompts, fewer new tokens or a smaller batch"
             )
-        self._segments: list[Segment] = list(old._segments) if old else []
         kept = old.caches if old and old._segments else [(None, None)] * shape.num_hidden_layers
-        self.caches: list[tuple[ms.Parameter, ms.Parameter]] = [
+        self.caches = [
             (self._parameter(key, f"kv.{i}.key"), self._parameter(value, f"kv.{i}.value"))
             for i, (key, value) in enumerate(kept)
         ]

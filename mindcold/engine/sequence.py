@@ -52,6 +52,7 @@ class Sequence:
 
         The leader must keep these tokens as long as they are shared.
         """
+        assert self.engine.branches
         for mine, theirs in zip(self.streams, leader.streams, strict=True):
             mine.parent, mine.first = theirs, leader.length
             assert mine.adapter == theirs.adapter and len(mine.chain()) <= MAX_DEPTH

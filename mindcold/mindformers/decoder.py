@@ -1,7 +1,8 @@
-"""mindcold for one MindFormers network: its weights handed over to our engine."""
+"""mindcold for one MindFormers network: its weights handed over to our engine, or the network itself as its network."""
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from mindcold.decoding import RequestState
 from mindcold.engine import LOCK, Engine
 from mindcold.llm import LLM, load
 from mindcold.mindformers.generation import Call, read_call
+from mindcold.mindformers.in_place import InPlaceEngine, in_place_engine
 from mindcold.mindformers.library import MindFormersError
-from mindcold.mindformers.network import NetworkWeights, config_of
+from mindcold.mindformers.network import NetworkWeights, config_of, unwrapped
 from mindcold.mindformers.own_adapter import has_own_adapter, own_adapter
 from mindcold.mindformers.streaming import ColumnStreamer
 from mindcold.model import CausalLMFactory, Weights
@@ -35,20 +37,28 @@ class Decoder:
         dtype: str = "auto",
         operators: str = "auto",
         max_batch: int = 8,
+        in_place: bool = False,
     ):
         self.network = network
         self.outputs: list[Output] = []
         """What the last call gave, with its statistics."""
         self._adapters, self._decoding = dict(adapters), dict(decoding)
         self._model, self._tokenizer, self._dtype = model, tokenizer, dtype
-        self._operators, self._max_batch = operators, max_batch
+        self._operators, self._max_batch, self._in_place = operators, max_batch, in_place
         self._layout, self._lora_alpha = layout, lora_alpha
         self._llm: LLM | None = None
-        if model is None:
-            config_of(network)  # what cannot be decoded is refused now
         self._own = has_own_adapter(network)
         if self._own and adapters:
             raise MindFormersError("adapter: the network carries one of its own, which decodes; leave adapter out")
+        if self._own and in_place:
+            raise MindFormersError(
+                "network: has LoRA inside; to compute in place give it without, and the adapter as a folder, or use "
+                "backend='engine'"
+            )
+        if model is None:
+            config = config_of(network)  # what cannot be decoded is refused now
+            if in_place:
+                in_place_engine(network, config)
 
     @property
     def llm(self) -> LLM:
@@ -68,12 +78,19 @@ class Decoder:
             return load(self._model, dtype=self._dtype, backend=self._operators, max_batch=self._max_batch)
         config = config_of(self.network)
         folder = self._tokenizer or Path(type(self.network).__name__)
+        if self._in_place:
+            limit = min(config.max_position_embeddings, unwrapped(self.network).config.seq_length)
+            config = replace(config, max_position_embeddings=limit)
+            placed = in_place_engine(self.network, config, operators=self._operators)
+            return LLM(folder, config, placed, config.dtype, self._operators, self._max_batch)
         weights = Weights(NetworkWeights(self.network, config), self._dtype, self._operators)
         engine = Engine(CausalLMFactory(config, weights, self._operators), self._operators)
         return LLM(folder, config, engine, weights.dtype, self._operators, self._max_batch)
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Let go of the weights, and of what was compiled for the network."""
+        if self._llm is not None and isinstance(self._llm.engine, InPlaceEngine):
+            self._llm.engine.release()
         self._llm = None
 
     def generate(

@@ -17,8 +17,8 @@ from mindcold.request import BASE
 from mindcold.sampling_params import SamplingParams
 from mindcold.tokenizer import Tokenizer
 
-BACKENDS = ("auto", "engine")
-"""What computes: mindcold's engine with the network's weights, which is also what auto is."""
+BACKENDS = ("auto", "engine", "network")
+"""What computes: mindcold's engine with the network's weights, the network in place, or what fits the device."""
 
 _DECODER = "_mindcold_decoder"
 _BEFORE = "_mindcold_before"
@@ -58,9 +58,10 @@ def decoder_for(
     `layout` and `lora_alpha` are those of `read_adapter`. A network of `get_pet_model` has its own. `decoding` are
     `method`, `draft`, `constraint` and the other keywords of `mindcold.LLM.generate`; `mindcold={...}` in a call goes
     before them. `backend` "engine" hands the weights of the network to mindcold's own engine, or reads them from the
-    HuggingFace folder `model`; it is the only one so far. `tokenizer`, a folder or a tokenizer of transformers or
-    MindFormers, is needed for constraints and stop strings alone. `dtype`, `operators` and `max_batch` are `dtype`,
-    `backend` and `max_batch` of `mindcold.load`.
+    HuggingFace folder `model`; "network" lets the network compute itself (`mindcold.mindformers.in_place`); "auto" is
+    the network on Ascend and the engine elsewhere. `tokenizer`, a folder or a tokenizer of transformers or MindFormers,
+    is needed for constraints and stop strings alone. `dtype`, `operators` and `max_batch` are `dtype`, `backend` and
+    `max_batch` of `mindcold.load`.
     Weights are read at the first call, so those that are loaded in between count. Raises MindFormersError, AdapterError
     or RequestError in one line.
     """
@@ -77,6 +78,10 @@ def decoder_for(
             raise MindFormersError(f"adapter: {BASE!r} is the network without one; choose another name")
         adapters[name] = find_folder(path)
     _be_runnable()
+    if backend == "network" and (model is not None or dtype != "auto"):
+        name = "dtype" if model is None else "model"
+        raise MindFormersError(f"{name}: of no use where the network computes in place; use backend='engine'")
+    on_device = backend == "auto" and model is None and ms.get_context("device_target") == "Ascend"
     return Decoder(
         network,
         adapters,
@@ -88,6 +93,7 @@ def decoder_for(
         dtype=dtype,
         operators=operators,
         max_batch=max_batch,
+        in_place=backend == "network" or on_device,
     )
 
 

@@ -44,6 +44,7 @@ def config_of(network: Any) -> ModelConfig:
     where = f"{type(network).__name__}.config"
     if kind_of(network) == MCORE:
         raw = network.config.to_dict()
+        raw["model_type"] = raw["model_type"].lower()  # "Qwen2"
         return parse_config({name: raw[name] for name in _HF_FIELDS if name in raw}, where)
     return parse_config(_legacy_fields(network, where), where)
 

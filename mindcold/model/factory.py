@@ -16,6 +16,9 @@ class CausalLMFactory:
         self.config, self.vocab_size, self.weight_bytes = config, config.vocab_size, weights.nbytes
         self._weights, self._bank, self._backend = weights, AdapterBank(weights), backend
 
+    host_cache = None
+    """Keys and values are the engine's."""
+
     @property
     def cache_shape(self) -> ModelConfig:
         """The configuration, which has the shape of keys and values."""

@@ -147,7 +147,7 @@ class Counting(nn.Cell):
 class CountingFactory:
     """What an engine has to know of it."""
 
-    vocab_size, weight_bytes = 32, 0
+    vocab_size, weight_bytes, host_cache = 32, 0, None
 
     class cache_shape:
         num_hidden_layers, num_key_value_heads, head_dim = 1, 1, 2

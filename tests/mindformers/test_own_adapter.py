@@ -29,6 +29,8 @@ for concat, targets in ((False, ".*wq|.*wv|.*w1"), (True, ".*w_qkv|.*w_gate_hidd
     mf.disable(net)
     with pytest.raises(mf.MindFormersError, match="adapter: the network carries one of its own"):
         mf.enable(net, here / "model")
+    with pytest.raises(mf.MindFormersError, match="network: has LoRA inside"):
+        mf.enable(net, backend="network")
 net.network.network.lm_head.lora_A = ms.Parameter(ms.Tensor([1.0]), name="lm_head.lora_A")
 with pytest.raises(mf.MindFormersError, match="lm_head.lora_A: LoRA of this kind"):
     mf.enable(net)
