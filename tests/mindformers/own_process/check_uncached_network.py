@@ -56,6 +56,9 @@ def test_tokens_are_those_of_our_own_engine(case):
     assert together[1].stats.accepted > 0
     for i in (0, 2):
         assert llm.generate(requests[i]).token_ids == expected[i]
+    shared = [[*IDS[0] * 6, i] for i in (3, 4)]
+    found, wanted = (each.generate(shared, "cold", adapter="two", max_new_tokens=8) for each in (llm, case.ours))
+    assert [each.token_ids for each in found] == [each.token_ids for each in wanted]
     found, wanted = (each.logits(IDS[0] * 3, adapter="one", chunk=6) for each in (llm, case.ours))
     assert np.abs(found - wanted).max() <= 1e-4 * np.abs(wanted).max()
     stream = llm.stream(IDS[0], "cold", adapter="two", **LIMITS)
