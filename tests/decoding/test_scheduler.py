@@ -109,7 +109,7 @@ class Backwards:
     """A toy: it says its prompt backwards, and asks the model what it thinks of that."""
 
     keywords = frozenset()
-    samples = False
+    samples = branching = False
     constrained = False
 
     @staticmethod
