@@ -93,6 +93,11 @@ def _linears(network: Any, config: ModelConfig) -> list[tuple[str, nn.Cell, str,
         naming, layers, owner = LEGACY_NAMING, network.model.layers, network
     else:
         naming, layers, owner = MCORE_NAMING, network.model.decoder.layers, network.model
+    if len(layers) != config.num_hidden_layers:
+        raise MindFormersError(
+            f"{type(network).__name__}: {len(layers)} of {config.num_hidden_layers} layers are here (pipeline "
+            "parallel), which is not supported yet"
+        )
     found: list[tuple[str, nn.Cell, str, tuple[str, ...]]] = [(naming.head, owner, naming.head, ("lm_head",))]
     for i in range(config.num_hidden_layers):
         for path, members in naming.linears.items():

@@ -10,11 +10,19 @@ from mindcold.adapter import Adapter
 from mindcold.config import ModelConfig
 from mindcold.engine import MAX_ROWS, HostCache
 from mindcold.mindformers.gated_linear import GatedLinears
+from mindcold.mindformers.library import MindFormersError
 from mindcold.mindformers.overlay import Overlay
-from mindcold.ops.rows import Row
+from mindcold.model.adapter_bank import BASE_ADAPTER
+from mindcold.ops.rows import LINES, Row
 
 HIDDEN = -10000.0
 """What the attention adds to the score of a position that a row may not see, as in MindFormers' own masks."""
+
+TRIED = 8
+"""Tokens of the call that shows whether the mask is taken."""
+
+NEAR = 0.1
+"""Of the largest logit: above what bfloat16 rounds, below what a text that is seen too early changes."""
 
 
 class PagedNetwork:
@@ -25,7 +33,8 @@ class PagedNetwork:
     under a causal mask. The shapes of that graph are dynamic: nothing is compiled per number of rows.
 
     Run on a CPU under stand-ins for the operators that MindSpore has for Ascend alone. On Ascend written, not run:
-    whether its PagedAttention takes the mask as it is given here, where q_seq_lens is above 1, has to be seen there.
+    whether its PagedAttention takes the mask as it is given here, where q_seq_lens is above 1, is seen there at the
+    first step, which refuses to go on where it does not.
     """
 
     def __init__(
@@ -48,6 +57,8 @@ class PagedNetwork:
             network._set_kv_cache()  # where there is none
             self.caches: tuple[Any, Any] = (network.key_cache, network.value_cache)
             network.set_dynamic_inputs()
+        if old is None:
+            self._check_mask()
 
     def __call__(self, rows: np.ndarray, take: np.ndarray) -> ms.Tensor:
         """Logits float32 [L, vocab] of the rows in `take`, see `mindcold.engine.HostNetwork`."""
@@ -57,6 +68,21 @@ class PagedNetwork:
             inputs, _ = network.prepare_inputs_for_generation_mcore(prefill=False, **paged_inputs(used, self._page))
             logits = network(**inputs)
         return ops.gather(logits.reshape((used.shape[1], -1)), ms.Tensor(np.clip(take, 0, used.shape[1] - 1)), 0)
+
+    def _check_mask(self) -> None:
+        """Refuse a device on which tokens have other logits in one call than one by one; no slot is in use yet."""
+        last = min(TRIED, self._page) - 1
+        rows = np.zeros((LINES, last + 1), np.int32)
+        rows[[Row.TOKEN, Row.POSITION, Row.SLOT]] = np.arange(last + 1)
+        rows[Row.ADAPTER] = BASE_ADAPTER
+        together = self(rows, np.array([0, last], np.int32)).asnumpy()
+        single = np.zeros(1, np.int32)
+        alone = np.concatenate([self(rows[:, i : i + 1], single).asnumpy() for i in (0, last)])
+        if np.abs(together - alone).max() > NEAR * np.abs(alone).max():
+            raise MindFormersError(
+                f"{type(self._network).__name__}: several tokens in one call give other logits than one by one: its "
+                "attention does not take the mask on this device; use backend='engine'"
+            )
 
 
 def cache_of(network: Any) -> HostCache:

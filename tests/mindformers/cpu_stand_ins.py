@@ -37,10 +37,6 @@ def _rotated(x: Any, cos: Any, sin: Any, size: int) -> Any:
     return (heads * ops.expand_dims(cos, 1) + turned * ops.expand_dims(sin, 1)).reshape(x.shape)
 
 
-def decode_angles(self: Any) -> Any:
-    raise AssertionError("the networks under test gather their angles by position")
-
-
 class PagedAttention(nn.Cell):
     """Attention over pages, in the place of FlashAttention: own cache, mask as PagedAttention takes it.
 

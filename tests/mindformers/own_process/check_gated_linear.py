@@ -1,5 +1,7 @@
 """Adapters on linear layers against NumPy, and what is refused."""
 
+from dataclasses import replace
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -66,6 +68,13 @@ def test_what_has_no_place_is_refused(tmp_path):
     for adapter, message in ((head, "lm_head is replaced"), (wrong, "model.layers.7.mlp.up_proj")):
         with pytest.raises(MindFormersError, match=message), Overlay(network).recorded():
             GatedLinears(network, config, [adapter], 1)
+
+    with pytest.raises(MindFormersError, match="2 of 3 layers"), Overlay(network).recorded():
+        GatedLinears(network, replace(config, num_hidden_layers=3), [], 1)
+    with pytest.raises(MindFormersError, match="lm_head: is split over devices"), Overlay(network).recorded():
+        network.lm_head.tensor_parallel_group_size = 2
+        GatedLinears(network, config, [], 1)
+    assert not hasattr(network.lm_head, "tensor_parallel_group_size")
 
     from mindformers.pet import get_pet_model
 

@@ -118,6 +118,13 @@ def test_the_network_is_itself_between_steps_and_after_errors(case):
     assert case.llm.generate(IDS[0], max_new_tokens=8, eos_token_id=-1).token_ids == expected
 
 
+def test_a_device_that_ignores_the_mask_is_refused(case):
+    network = case.llm.engine._network
+    network._check_mask()
+    with patch("mindcold.mindformers.paged_network.HIDDEN", 0.0), pytest.raises(mf.MindFormersError, match="the mask"):
+        network._check_mask()
+
+
 def test_another_network_and_this_one_afterwards(case):
     if case.shape["model_type"] == "qwen3":  # one is enough
         other = mcore_network(case.folder)
