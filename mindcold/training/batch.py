@@ -1,0 +1,28 @@
+"""What one pass of the network takes: rows of tokens and the positions whose next token counts."""
+
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one length, with their labels apart, since most positions may carry none."""
+
+    tokens: np.ndarray
+    """int32 [batch, length]."""
+    documents: np.ndarray
+    """int32 [batch, length]: attention stays between tokens of one number within a row."""
+    places: np.ndarray
+    """int32 [P]: row * length + column of every position that counts; 0 where a place is none."""
+    labels: np.ndarray
+    """int32 [P]: the token that follows each; IGNORED where a place is none."""
+    scale: float = 1.0
+    """What the sum of the losses is multiplied with."""
+    number: int = 0
+    """Of the batch in the run, which its random numbers depend on."""
+
+    def labelled(self) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
+        """Places, labels and scale."""
+        return ms.Tensor(self.places), ms.Tensor(self.labels), ms.Tensor(np.array(self.scale, np.float32))

@@ -1,0 +1,73 @@
+"""Cross-entropy of the positions that carry a label, with its gradient, in slices of them."""
+
+import mindspore as ms
+from mindspore import nn, ops
+
+from mindcold.training.layer import norm, norm_backward
+
+IGNORED = -100
+"""Label of positions that do not count in the loss."""
+
+SLICE = 256
+"""Positions whose logits are in memory at a time."""
+
+
+class HeadLoss(nn.Cell):
+    """Final norm, output projection and loss of some positions.
+
+    construct(x [T, hidden], norm weight [hidden], head [vocab, hidden], places int32 [P] of rows of x, labels int32 [P]
+    (IGNORED where a place is none), scale float32 scalar) -> scale * sum of the cross-entropies in nats, float32
+    scalar; with `gradient` also the gradient of x and, with `trained`, those of norm and head. The gradient of a slice
+    is computed beside its logits, which are then forgotten.
+    """
+
+    def __init__(self, vocab: int, epsilon: float, gradient: bool, trained: bool):
+        super().__init__(auto_prefix=False)
+        self.vocab, self.epsilon, self.gradient, self.trained = vocab, epsilon, gradient, trained
+        self.by_rows, self.plain = ops.MatMul(transpose_b=True), ops.MatMul()
+        self.by_columns, self.segments, self.gather = (
+            ops.MatMul(transpose_a=True),
+            ops.UnsortedSegmentSum(),
+            ops.Gather(),
+        )
+
+    def construct(self, x, weight, head, places, labels, scale):
+        counts = ops.cast(labels != IGNORED, ms.float32).reshape(-1, 1) * scale
+        labels = ops.maximum(labels, 0)
+        picked = self.gather(x, places, 0)
+        hidden = norm(picked, weight, self.epsilon)
+        wanted = self.gather(head, labels, 0)
+        total = -((hidden * wanted).sum(-1, keepdims=True) * counts).sum()
+        slices: tuple = ()
+        of_head = ops.zeros((1, 1), ms.float32)
+        for first in range(0, places.shape[0], SLICE):
+            h, c = hidden[first : first + SLICE], counts[first : first + SLICE]
+            logits = self.by_rows(h, head)
+            highest = logits.max(-1, keepdims=True)
+            exponentials = ops.exp(logits - highest)
+            sums = exponentials.sum(-1, keepdims=True)
+            total = total + ((ops.log(sums) + highest) * c).sum()
+            if self.gradient:
+                d = exponentials * (c / sums)
+                slices = (*slices, self.plain(d, head))
+                if self.trained:
+                    of_head = of_head + self.by_columns(d, h)
+        if not self.gradient:
+            return total
+        dh = (slices[0] if len(slices) == 1 else ops.cat(slices, 0)) - wanted * counts
+        dx, of_norm = norm_backward(picked, weight, dh, self.epsilon)
+        dx = self.segments(dx, places, x.shape[0])
+        if not self.trained:
+            return total, dx
+        return total, dx, of_norm.sum(0), of_head - self.segments(hidden * counts, labels, self.vocab)
+
+
+class Logits(nn.Cell):
+    """x [T, hidden], norm weight, head -> logits [T, vocab] of every position."""
+
+    def __init__(self, epsilon: float):
+        super().__init__(auto_prefix=False)
+        self.epsilon, self.by_rows = epsilon, ops.MatMul(transpose_b=True)
+
+    def construct(self, x, weight, head):
+        return self.by_rows(norm(x, weight, self.epsilon), head)
