@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import mindspore as ms
@@ -25,6 +25,9 @@ _TABLE = f"{EMBEDDING}.weight"
 
 class _Embed(nn.Cell):
     """tokens int32 [batch, length] -> [T, hidden]."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
 
     def construct(self, tokens, table):
         return ops.gather(table, tokens.reshape(-1), 0)
@@ -61,16 +64,14 @@ class TrainingLM:
         self._values |= {name: ms.Tensor(value) for name, value in start.items()}
         layers = range(config.num_hidden_layers)
         self._plans = [self._plan(i, dropout=True) for i in layers]
-        self._forward = _Graphs(LayerForward, config)
-        self._backward = _Graphs(LayerBackward, config)
         self._names_of = [self._operands_of(i) for i in layers]
         self._names = [self._gradients_of(i) for i in layers]
-        self._masks = {window: Mask(window) for window in {config.window(i) for i in layers}}
+        self._masks = {window: _graph(Mask, window) for window in {config.window(i) for i in layers}}
         epsilon = config.rms_norm_eps
-        self._embed, self._embed_backward = _Embed(auto_prefix=False), _EmbedBackward(config.vocab_size)
-        self._loss = HeadLoss(config.vocab_size, epsilon, gradient=False, trained=False)
-        self._gradient = HeadLoss(config.vocab_size, epsilon, gradient=True, trained=whole)
-        self._logits = Logits(epsilon)
+        self._embed, self._embed_backward = _graph(_Embed), _graph(_EmbedBackward, config.vocab_size)
+        self._loss = _graph(HeadLoss, config.vocab_size, epsilon, False, False)
+        self._gradient = _graph(HeadLoss, config.vocab_size, epsilon, True, whole)
+        self._logits = _graph(Logits, epsilon)
         self._rotation = lru_cache(16)(self._make_rotation)
         self._head = _TABLE if config.tie_word_embeddings else "lm_head.weight"
 
@@ -84,14 +85,15 @@ class TrainingLM:
         tokens, geometry = ms.Tensor(batch.tokens), self._geometry(batch)
         x, kept = self._embed(tokens, self._values[_TABLE]), []
         for i, plan in enumerate(self._plans):
-            y, *rest = self._forward[plan](x, *geometry[i], *self._operands(i, noise))
+            y, *rest = _graph(LayerForward, self.config, plan)(x, *geometry[i], *self._operands(i, noise))
             kept.append((x, *rest))
             x = y
         found: dict[str, ms.Tensor] = {}
         loss, dx, *rest = self._gradient(x, *self._ends(), *batch.labelled())
         for i in reversed(range(len(kept))):
             operands = (*geometry[i], *self._operands(i, noise))
-            dx, *mine = _tuple(self._backward[self._plans[i]](dx, *kept.pop(), *operands))
+            backward = _graph(LayerBackward, self.config, self._plans[i])
+            dx, *mine = _tuple(backward(dx, *kept.pop(), *operands))
             found |= zip(self._names[i], mine, strict=True)
         if self.lora is None:
             found[FINAL_NORM], of_head = rest
@@ -114,7 +116,8 @@ class TrainingLM:
         geometry = self._geometry(batch)
         x = self._embed(ms.Tensor(batch.tokens), self._values[_TABLE])
         for i in range(len(self._plans)):
-            x = self._forward[self._plan(i, dropout=False)](x, *geometry[i], *self._operands(i, None))[0]
+            forward = _graph(LayerForward, self.config, self._plan(i, dropout=False))
+            x = forward(x, *geometry[i], *self._operands(i, None))[0]
         return x
 
     def _ends(self) -> tuple[ms.Tensor, ms.Tensor]:
@@ -182,16 +185,10 @@ class TrainingLM:
 _PAIR = ("lora_A.weight", "lora_B.weight")
 
 
-class _Graphs(dict[LayerPlan, Any]):
-    """The graphs of each plan, made when they are first asked for."""
-
-    def __init__(self, kind: type[nn.Cell], config: ModelConfig):
-        super().__init__()
-        self._kind, self._config = kind, config
-
-    def __missing__(self, plan: LayerPlan) -> Any:
-        self[plan] = self._kind(self._config, plan)
-        return self[plan]
+@cache
+def _graph(kind: type[nn.Cell], *settings: Any) -> Any:
+    """A graph, of which a process has one for the same settings: it is compiled once for every shape of its inputs."""
+    return kind(*settings)
 
 
 def _tuple(found: Any) -> tuple:
