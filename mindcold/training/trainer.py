@@ -80,6 +80,9 @@ class Trainer:
             self._refresh()
         end = min(until or self._settings.steps, self._settings.steps)
         first = self._rank.number == 0
+        if first:
+            for half in self.folder.glob("partial-*"):  # of a process that was killed while it wrote
+                half.unlink()
         log = LossLog(self.folder / loss_log.LOG, position.step) if first else None
         bar = Progress(self._settings.steps, position.step) if first else None
         saved = position.step

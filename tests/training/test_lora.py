@@ -1,4 +1,4 @@
-"""Which modules an adapter has, with which rank and scaling: the rules of PEFT, which reading an adapter follows too."""
+"""Which modules an adapter has, with which rank and scaling, by the rules of PEFT."""
 
 import numpy as np
 import pytest

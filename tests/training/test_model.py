@@ -1,4 +1,4 @@
-"""The training network has the engine's logits, which the parity tests hold against transformers, and right gradients."""
+"""The training network has the engine's logits, which parity tests hold against transformers, and right gradients."""
 
 from dataclasses import replace
 
@@ -91,8 +91,10 @@ def test_logits_equal_the_engine_with_and_without_adapter(tmp_path, name):
             assert np.abs(row - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["whole", "lora"])
-@pytest.mark.parametrize("name", ["llama-biased-linear", "qwen2-tied", "qwen3", "mistral-window"])
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [("llama-biased-linear", True), ("qwen3", True), ("mistral-window", False), ("qwen3", False)],
+)
 def test_gradients_are_the_slopes_of_the_loss(name, whole):
     """Central differences of the loss itself along a random direction in every tensor, dropout included."""
     config = parse_config(LLAMA | SHAPES[name], "test")
