@@ -63,12 +63,14 @@ def run(args: argparse.Namespace) -> int:
     Everything is checked before the first file is written. 75 where a signal stopped it: run the same command again.
     Raises TrainingError or ModelError in one line.
     """
+    from mindcold.jobs.processes import connect
     from mindcold.jobs.stop import AGAIN, StopSignal
     from mindcold.training.run import TrainingRun
 
     rank = Rank.of_environment()
-    if rank is None:  # the process that connects the others
-        rank = Rank()
+    connect(rank)
+    if rank is None:
+        return 0
     with StopSignal() as stop:
         outcome = TrainingRun(args, rank).execute(lambda: stop.received)
         losses = outcome.losses

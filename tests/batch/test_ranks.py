@@ -86,7 +86,7 @@ def test_msrun_with_two_workers(folder, tmp_path):
 def test_it_runs_from_a_folder_that_is_not_installed(folder, tmp_path):
     """As in a ModelArts job: the code folder is copied and read-only, and nothing is written into it."""
     code = tmp_path / "code"
-    for name in ("mindcold", "ops", "model_zoo/__init__.py", "tools/batch_infer.py"):
+    for name in ("mindcold", "ops", "model_zoo/__init__.py", "tools/batch_infer.py", "tools/code_folder.py"):
         target = code / name
         target.parent.mkdir(parents=True, exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__")
