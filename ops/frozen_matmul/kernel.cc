@@ -1,0 +1,106 @@
+// frozen_matmul on CPUs with AVX-512 BF16. The contract is reference.py; aot.py packs the weight:
+//   x float32 [R, K]; weight bfloat16 [P, ceil(K / 2), 48, 2], panels of 48 outputs, two inputs side by side;
+//   output y float32 [R, N].
+// A panel stays in the second cache while all rows go by, eight at a time: 24 sums in registers, each the product of a
+// pair of inputs with 16 outputs at a time.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#include "../parallel.h"
+
+#if defined(__AVX512BF16__)
+namespace {
+
+constexpr int64_t kPanel = 48;
+constexpr int kVecs = 3;
+constexpr int kTileRows = 8;
+
+struct Task {
+  const uint32_t* x;  // [R, pairs]: two bfloat16 each
+  const uint16_t* weight;
+  float* y;
+  int64_t rows, pairs, outputs;
+};
+
+// A row of x in bfloat16, rounded to nearest even; an odd last input has a zero beside it.
+void round_row(const float* x, int64_t inputs, uint32_t* out) {
+  auto* target = reinterpret_cast<uint16_t*>(out);
+  int64_t k = 0;
+  for (; k + 32 <= inputs; k += 32) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + k + 16), _mm512_loadu_ps(x + k));
+    std::memcpy(target + k, &both, sizeof both);
+  }
+  for (; k < inputs; ++k) {
+    const __m128bh one = _mm_cvtneps_pbh(_mm_set_ss(x[k]));
+    std::memcpy(target + k, &one, sizeof(uint16_t));
+  }
+  if (inputs % 2) target[inputs] = 0;
+}
+
+template <int kRows>
+void tile(const Task& t, int64_t row, int64_t panel) {
+  __m512 sums[kRows][kVecs];
+  for (auto& line : sums) {
+    for (auto& sum : line) sum = _mm512_setzero_ps();
+  }
+  const uint16_t* w = t.weight + panel * t.pairs * kPanel * 2;
+  const uint32_t* x = t.x + row * t.pairs;
+  for (int64_t k = 0; k < t.pairs; ++k, w += kPanel * 2) {
+    __m512i lines[kVecs];
+    for (int i = 0; i < kVecs; ++i) lines[i] = _mm512_loadu_si512(w + 32 * i);
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i pair = _mm512_set1_epi32(static_cast<int>(x[r * t.pairs + k]));
+      for (int i = 0; i < kVecs; ++i) sums[r][i] = _mm512_dpbf16_ps(sums[r][i], (__m512bh)pair, (__m512bh)lines[i]);
+    }
+  }
+  const int64_t first = panel * kPanel;
+  for (int i = 0; i < kVecs; ++i) {
+    const int64_t left = std::clamp<int64_t>(t.outputs - first - 16 * i, 0, 16);
+    const auto mask = static_cast<__mmask16>((1u << left) - 1);
+    for (int r = 0; r < kRows; ++r) _mm512_mask_storeu_ps(t.y + (row + r) * t.outputs + first + 16 * i, mask, sums[r][i]);
+  }
+}
+
+void last_tile(const Task& t, int64_t rows, int64_t row, int64_t panel) {
+  switch (rows) {
+    case 1: return tile<1>(t, row, panel);
+    case 2: return tile<2>(t, row, panel);
+    case 3: return tile<3>(t, row, panel);
+    case 4: return tile<4>(t, row, panel);
+    case 5: return tile<5>(t, row, panel);
+    case 6: return tile<6>(t, row, panel);
+    case 7: return tile<7>(t, row, panel);
+  }
+}
+
+}  // namespace
+
+extern "C" int frozen_matmul(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  if (count != 3) return 1;
+  const auto* x = static_cast<const float*>(params[0]);
+  const int64_t rows = shapes[0][0], inputs = shapes[0][1], panels = shapes[1][0], pairs = shapes[1][1];
+  static thread_local std::vector<uint32_t> rounded;
+  rounded.resize(rows * pairs);
+  uint32_t* target = rounded.data();
+  auto& pool = mindcold::Pool::get();
+  const int64_t share = 32, shares = (rows + share - 1) / share;
+  pool.run(shares, [&](int64_t i) {
+    for (int64_t r = i * share; r < std::min(rows, (i + 1) * share); ++r) round_row(x + r * inputs, inputs, target + r * pairs);
+  });
+  const Task t{target, static_cast<const uint16_t*>(params[1]), static_cast<float*>(params[2]), rows, pairs, shapes[2][1]};
+  pool.run(panels, [&](int64_t panel) {
+    int64_t row = 0;
+    for (; row + kTileRows <= rows; row += kTileRows) tile<kTileRows>(t, row, panel);
+    last_tile(t, rows - row, row, panel);
+  });
+  return 0;
+}
+#else
+extern "C" int frozen_matmul(int, void**, int*, int64_t**, const char**, void*, void*) { return 1; }
+#endif

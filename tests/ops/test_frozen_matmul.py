@@ -1,0 +1,44 @@
+"""frozen_matmul: both bodies against the contract, forward and with the transposed weight."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindcold.ops import frozen_matmul
+
+
+@pytest.mark.parametrize("backend", ["aot", "builtin"])
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (7, 33, 48), (9, 64, 49), (130, 200, 113)])
+def test_bodies(backend, rows, inputs, outputs):
+    if reason := frozen_matmul.operator.available()[backend]:
+        pytest.skip(reason)
+    rng = np.random.default_rng(rows)
+    weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
+    body = frozen_matmul.body(backend, outputs=outputs)
+    packed = body.pack(weight)
+
+    def step(x, packed):
+        return body(x, packed)
+
+    run = ms.jit(step)
+    for spread in (1.0, 1e-6, 1e6, 1.0):
+        x = (rng.standard_normal((rows, inputs)) * spread).astype(np.float32)
+        expected = frozen_matmul.reference(x, weight)
+        found = run(ms.Tensor(x), packed).asnumpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * spread * inputs**0.5)
+        assert np.array_equal(run(ms.Tensor(x), packed).asnumpy(), found)
+
+
+def test_a_row_alone_has_the_bits_it_has_among_others():
+    if reason := frozen_matmul.operator.available()["aot"]:
+        pytest.skip(reason)
+    rng = np.random.default_rng(0)
+    x, weight = rng.standard_normal((21, 40)).astype(np.float32), rng.standard_normal((60, 40)).astype(np.float32)
+    body = frozen_matmul.body("aot", outputs=60)
+    packed = body.pack(weight)
+
+    def step(x, packed):
+        return body(x, packed)
+
+    together = ms.jit(step)(ms.Tensor(x), packed).asnumpy()
+    assert np.array_equal(ms.jit(step)(ms.Tensor(x[13:14]), packed).asnumpy()[0], together[13])
