@@ -58,7 +58,7 @@ class Layer(nn.Cell):
         shapes, first = linear_shapes(config), 4 if config.qk_norm else 2
         linears = []
         for name, item in zip(MODULES, plan.linears, strict=True):
-            linears.append(Linear(item, first, shapes[f"model.layers.0.{name}"][1]))
+            linears.append(Linear(item, first, shapes[f"model.layers.0.{name}"]))
             first += item.operands
         self.q, self.k, self.v, self.o, self.gate, self.up, self.down = linears
         self.by_rows, self.by_columns = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul(transpose_a=True)

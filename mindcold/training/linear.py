@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from mindcold.ops import frozen_matmul
+
 
 @dataclass(frozen=True, slots=True)
 class LinearPlan:
@@ -19,11 +21,16 @@ class LinearPlan:
     scaling: float = 1.0
     dropout: float = 0.0
     """Of the input of the update."""
+    packed: bool = False
+    """Whether the weight is kept in bfloat16, packed for both passes."""
 
     @property
     def operands(self) -> int:
-        """Tensors that the layer takes: weight, bias, A, B and the noise of the dropout, those that it has."""
-        return 1 + self.biased + 2 * (self.rank > 0) + self.noisy
+        """Tensors that the layer takes, in this order and those that it has.
+
+        Weight, packed transposed weight, bias, A, B and the noise of the dropout.
+        """
+        return 1 + self.packed + self.biased + 2 * (self.rank > 0) + self.noisy
 
     @property
     def noisy(self) -> bool:
@@ -38,12 +45,13 @@ class Linear(nn.Cell):
     left out, so that the backward pass finds the same places and a resumed run the same numbers.
     """
 
-    def __init__(self, plan: LinearPlan, first: int, inputs: int):
+    def __init__(self, plan: LinearPlan, first: int, shape: tuple[int, int]):
         super().__init__(auto_prefix=False)
         self.biased, self.trained, self.adapted = plan.biased, plan.trained, plan.rank > 0
         self.noisy, self.scaling = plan.noisy, plan.scaling
-        self.weight, self.bias = first, first + 1
-        self.a = first + 1 + plan.biased
+        outputs, inputs = shape
+        self.weight, self.transposed, self.bias = first, first + plan.packed, first + 1 + plan.packed
+        self.a = self.bias + plan.biased
         self.b, self.noise = self.a + 1, self.a + 2
         self.columns = ms.Tensor(np.random.default_rng(inputs).integers(-(2**31), 2**31, (1, inputs)).astype(np.int32))
         self.odd = ms.Tensor(np.array(-1640531527, np.int32))  # 2^32 over the golden ratio
@@ -51,6 +59,10 @@ class Linear(nn.Cell):
         self.kept = 1.0 / (1.0 - plan.dropout)
         self.rows_by_rows, self.plain = ops.MatMul(transpose_b=True), ops.MatMul()
         self.columns_by_columns = ops.MatMul(transpose_a=True)
+        self.forth, self.back = self.rows_by_rows, self.plain
+        if plan.packed:
+            self.forth = frozen_matmul.body(outputs=outputs)
+            self.back = frozen_matmul.body(outputs=inputs)
 
     def mask(self, operands):
         """What the input of the update is multiplied with: 0 or 1 / (1 - dropout)."""
@@ -58,7 +70,7 @@ class Linear(nn.Cell):
         return ops.cast(hashed >= self.threshold, ms.float32) * self.kept
 
     def construct(self, x, operands):
-        y = self.rows_by_rows(x, operands[self.weight])
+        y = self.forth(x, operands[self.weight])
         if self.biased:
             y = y + operands[self.bias]
         if self.adapted:
@@ -69,7 +81,7 @@ class Linear(nn.Cell):
 
     def backward(self, x, dy, operands):
         """Gradient of x, then those of what is trained: weight and bias, A and B."""
-        dx = self.plain(dy, operands[self.weight])
+        dx = self.back(dy, operands[self.transposed])
         gradients: tuple = ()
         if self.trained:
             gradients = (self.columns_by_columns(dy, x),)

@@ -3,6 +3,7 @@
 import mindspore as ms
 from mindspore import nn, ops
 
+from mindcold.ops import frozen_matmul
 from mindcold.training.layer import norm, norm_backward
 
 IGNORED = -100
@@ -15,23 +16,25 @@ SLICE = 256
 class HeadLoss(nn.Cell):
     """Final norm, output projection and loss of some positions.
 
-    construct(x [T, hidden], norm weight [hidden], head [vocab, hidden], places int32 [P] of rows of x, labels int32 [P]
-    (IGNORED where a place is none), scale float32 scalar) -> scale * sum of the cross-entropies in nats, float32
-    scalar; with `gradient` also the gradient of x and, with `trained`, those of norm and head. The gradient of a slice
-    is computed beside its logits, which are then forgotten.
+    construct(x [T, hidden], places int32 [P] of rows of x, labels int32 [P] (IGNORED where a place is none), scale
+    float32 scalar, norm weight [hidden], head [vocab, hidden] and with `packed` its two packed forms) -> scale * sum of
+    the cross-entropies in nats, float32 scalar; with `gradient` also the gradient of x and, with `trained`, those of
+    norm and head. The gradient of a slice is computed beside its logits, which are then forgotten.
     """
 
-    def __init__(self, vocab: int, epsilon: float, gradient: bool, trained: bool):
+    def __init__(self, vocab: int, epsilon: float, gradient: bool, trained: bool, packed: bool, hidden: int):
         super().__init__(auto_prefix=False)
         self.vocab, self.epsilon, self.gradient, self.trained = vocab, epsilon, gradient, trained
         self.by_rows, self.plain = ops.MatMul(transpose_b=True), ops.MatMul()
-        self.by_columns, self.segments, self.gather = (
-            ops.MatMul(transpose_a=True),
-            ops.UnsortedSegmentSum(),
-            ops.Gather(),
-        )
+        self.by_columns, self.segments = ops.MatMul(transpose_a=True), ops.UnsortedSegmentSum()
+        self.gather = ops.Gather()
+        self.forth, self.back = self.by_rows, self.plain
+        if packed:
+            self.forth, self.back = frozen_matmul.body(outputs=vocab), frozen_matmul.body(outputs=hidden)
 
-    def construct(self, x, weight, head, places, labels, scale):
+    def construct(self, x, places, labels, scale, weight, head, *packed):
+        forth = packed[0] if len(packed) else head
+        back = packed[1] if len(packed) else head
         counts = ops.cast(labels != IGNORED, ms.float32).reshape(-1, 1) * scale
         labels = ops.maximum(labels, 0)
         picked = self.gather(x, places, 0)
@@ -42,14 +45,14 @@ class HeadLoss(nn.Cell):
         of_head = ops.zeros((1, 1), ms.float32)
         for first in range(0, places.shape[0], SLICE):
             h, c = hidden[first : first + SLICE], counts[first : first + SLICE]
-            logits = self.by_rows(h, head)
+            logits = self.forth(h, forth)
             highest = logits.max(-1, keepdims=True)
             exponentials = ops.exp(logits - highest)
             sums = exponentials.sum(-1, keepdims=True)
             total = total + ((ops.log(sums) + highest) * c).sum()
             if self.gradient:
                 d = exponentials * (c / sums)
-                slices = (*slices, self.plain(d, head))
+                slices = (*slices, self.back(d, back))
                 if self.trained:
                     of_head = of_head + self.by_columns(d, h)
         if not self.gradient:
@@ -63,11 +66,11 @@ class HeadLoss(nn.Cell):
 
 
 class Logits(nn.Cell):
-    """x [T, hidden], norm weight, head -> logits [T, vocab] of every position."""
+    """x [T, hidden], norm weight, head (and its packed forms) -> logits [T, vocab] of every position, in float32."""
 
     def __init__(self, epsilon: float):
         super().__init__(auto_prefix=False)
         self.epsilon, self.by_rows = epsilon, ops.MatMul(transpose_b=True)
 
-    def construct(self, x, weight, head):
+    def construct(self, x, weight, head, *packed):
         return self.by_rows(norm(x, weight, self.epsilon), head)

@@ -13,6 +13,7 @@ from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.model.rope import inverse_frequencies
 from mindcold.model.shapes import EMBEDDING, has_bias, weight_shapes
+from mindcold.ops import frozen_matmul
 from mindcold.training.batch import Batch
 from mindcold.training.layer import HEAD_NORMS, MODULES, NORMS, LayerBackward, LayerForward, LayerPlan, Mask
 from mindcold.training.linear import LinearPlan
@@ -48,18 +49,30 @@ class _EmbedBackward(nn.Cell):
 class TrainingLM:
     """A Llama, Mistral, Qwen2 or Qwen3 model to train: the whole of it, or a LoRA adapter on it.
 
-    `weights` are float32 by HuggingFace name. Graphs are compiled for every shape of batch that comes, those of a layer
-    once for all layers alike. MindSpore takes one thread at a time: callers hold the runtime's lock.
+    `weights` are float32 by HuggingFace name, each asked for once. With `dtype` "bfloat16" the matrices of a base that
+    is not trained are kept in it, and what is multiplied with them is rounded to it; sums and all else are float32.
+    Graphs are compiled for every shape of batch that comes, those of a layer once for all layers alike. MindSpore takes
+    one thread at a time: callers hold the runtime's lock.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, np.ndarray], lora: LoraSettings | None = None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, np.ndarray],
+        lora: LoraSettings | None = None,
+        dtype: str = "float32",
+    ):
         self.config, self.lora = config, lora
+        self._packed = lora is not None and dtype == "bfloat16"
         whole = lora is None
         self._modules = {} if lora is None else lora.modules(config)
         names = list(weight_shapes(config))
         start = {name: weights[name] for name in names} if lora is None else lora.initial(config)
         # Tensors and not Parameters are what graphs take: a graph with a Parameter among its inputs is that Parameter's
-        self._values = {name: ms.Tensor(np.ascontiguousarray(weights[name])) for name in names}
+        self._values: dict[str, ms.Tensor] = {}
+        self._head = _TABLE if config.tie_word_embeddings else "lm_head.weight"
+        for name in names:
+            self._values |= self._kept(name, weights[name])
         self.trainable = {name: ms.Parameter(ms.Tensor(value), name=name) for name, value in start.items()}
         self._values |= {name: ms.Tensor(value) for name, value in start.items()}
         layers = range(config.num_hidden_layers)
@@ -69,11 +82,26 @@ class TrainingLM:
         self._masks = {window: _graph(Mask, window) for window in {config.window(i) for i in layers}}
         epsilon = config.rms_norm_eps
         self._embed, self._embed_backward = _graph(_Embed), _graph(_EmbedBackward, config.vocab_size)
-        self._loss = _graph(HeadLoss, config.vocab_size, epsilon, False, False)
-        self._gradient = _graph(HeadLoss, config.vocab_size, epsilon, True, whole)
+        head = (self._packed, config.hidden_size)
+        self._loss = _graph(HeadLoss, config.vocab_size, epsilon, False, False, *head)
+        self._gradient = _graph(HeadLoss, config.vocab_size, epsilon, True, whole, *head)
         self._logits = _graph(Logits, epsilon)
         self._rotation = lru_cache(16)(self._make_rotation)
-        self._head = _TABLE if config.tie_word_embeddings else "lm_head.weight"
+
+    def _kept(self, name: str, value: np.ndarray) -> dict[str, ms.Tensor]:
+        """A weight as the graphs take it: matrices in two packed forms if the base is in bfloat16, else as it is.
+
+        Of the embedding and the output projection single lines are needed too.
+        """
+        found = {}
+        if self._packed and value.ndim == 2 and (name != _TABLE or name == self._head):
+            outputs, inputs = value.shape
+            pack = frozen_matmul.body(outputs=outputs).pack, frozen_matmul.body(outputs=inputs).pack
+            first = f"{name}.packed" if name == self._head else name
+            found = {first: pack[0](value), f"{name}.transposed": pack[1](np.ascontiguousarray(value.T))}
+        if name not in found:
+            found[name] = ms.Tensor(np.ascontiguousarray(value))
+        return found
 
     def update(self, values: Iterable[ms.Tensor]) -> None:
         """Go on with these values of what is trained, in the order of `trainable`."""
@@ -89,7 +117,7 @@ class TrainingLM:
             kept.append((x, *rest))
             x = y
         found: dict[str, ms.Tensor] = {}
-        loss, dx, *rest = self._gradient(x, *self._ends(), *batch.labelled())
+        loss, dx, *rest = self._gradient(x, *batch.labelled(), *self._ends())
         for i in reversed(range(len(kept))):
             operands = (*geometry[i], *self._operands(i, noise))
             backward = _graph(LayerBackward, self.config, self._plans[i])
@@ -105,7 +133,7 @@ class TrainingLM:
 
     def loss(self, batch: Batch) -> ms.Tensor:
         """Scaled loss of a batch without dropout, float32 scalar."""
-        return self._loss(self._states(batch), *self._ends(), *batch.labelled())
+        return self._loss(self._states(batch), *batch.labelled(), *self._ends())
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Logits of every position, float32 [batch, length, vocab], without dropout."""
@@ -120,9 +148,10 @@ class TrainingLM:
             x = forward(x, *geometry[i], *self._operands(i, None))[0]
         return x
 
-    def _ends(self) -> tuple[ms.Tensor, ms.Tensor]:
-        """Weight of the final norm and the output projection."""
-        return self._values[FINAL_NORM], self._values[self._head]
+    def _ends(self) -> list[ms.Tensor]:
+        """Weight of the final norm, the output projection and its packed forms."""
+        names = (FINAL_NORM, self._head, f"{self._head}.packed", f"{self._head}.transposed")
+        return [self._values[name] for name in names if name in self._values]
 
     def _geometry(self, batch: Batch) -> list[tuple[ms.Tensor, ms.Tensor, ms.Tensor]]:
         """Mask, cosine and sine of every layer."""
@@ -143,10 +172,10 @@ class TrainingLM:
         linears = []
         for name in MODULES:
             module = f"model.layers.{layer}.{name}"
-            plan = LinearPlan(has_bias(self.config, module), self.lora is None)
+            plan = LinearPlan(has_bias(self.config, module), self.lora is None, packed=self._packed)
             if self.lora is not None and (item := self._modules.get(module)) is not None:
                 kept = self.lora.dropout if dropout else 0.0
-                plan = LinearPlan(plan.biased, False, item.rank, item.scaling, kept)
+                plan = LinearPlan(plan.biased, False, item.rank, item.scaling, kept, self._packed)
             linears.append(plan)
         return LayerPlan(tuple(linears), self.lora is None)
 
@@ -155,7 +184,7 @@ class TrainingLM:
         prefix = f"model.layers.{layer}."
         norms = (*NORMS, *(HEAD_NORMS if self.config.qk_norm else ()))
         names = [f"{prefix}{name}.weight" for name in norms]
-        names += [f"{prefix}{name}.{leaf}" for name in MODULES for leaf in ("weight", "bias", *_PAIR)]
+        names += [f"{prefix}{name}.{leaf}" for name in MODULES for leaf in _LEAVES]
         return [name for name in names if name in self._values]
 
     def _gradients_of(self, layer: int) -> list[str]:
@@ -183,6 +212,7 @@ class TrainingLM:
 
 
 _PAIR = ("lora_A.weight", "lora_B.weight")
+_LEAVES = ("weight", "weight.transposed", "bias", *_PAIR)
 
 
 @cache

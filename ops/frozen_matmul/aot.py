@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import ml_dtypes
 import mindspore as ms
+import ml_dtypes
 import numpy as np
 from mindspore import nn, ops
 

@@ -1,7 +1,7 @@
 """frozen_matmul in MindSpore's own operators, which multiply in float32."""
 
-import ml_dtypes
 import mindspore as ms
+import ml_dtypes
 import numpy as np
 from mindspore import nn, ops
 

@@ -181,7 +181,7 @@ def test_dropout_is_drawn_by_the_batch_number_and_is_off_in_evaluation(config):
 def test_dropout_leaves_out_as_many_as_asked():
     from mindcold.training.linear import Linear, LinearPlan
 
-    linear = Linear(LinearPlan(False, False, 2, 1.0, 0.3), 0, 400)
+    linear = Linear(LinearPlan(False, False, 2, 1.0, 0.3), 0, (8, 400))
     noise = np.random.default_rng(0).integers(-(2**31), 2**31, (300, 1)).astype(np.int32)
     mask = linear.mask((None, None, None, ms.Tensor(noise))).asnumpy()
     assert set(np.unique(mask)) == {np.float32(0), np.float32(1 / 0.7)}
