@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f'names, comma-separated, a regular expression for whole paths, or "all-linear" (default {TARGETS})',
     )
     lora.add_argument("--lora-dropout", type=float, default=0.0)
+    lora.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of the base below an adapter (default auto: bfloat16 if it is stored so and the CPU multiplies it)",
+    )
     lora.add_argument("--use-rslora", action="store_true", help="scale with alpha / sqrt(rank)")
     lora.add_argument("--rank-pattern", help='JSON: {"regular expression": rank}')
     lora.add_argument("--alpha-pattern", help='JSON: {"regular expression": alpha}')

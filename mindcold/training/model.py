@@ -62,6 +62,7 @@ class TrainingLM:
         lora: LoraSettings | None = None,
         dtype: str = "float32",
     ):
+        ms.set_context(mode=ms.GRAPH_MODE)
         self.config, self.lora = config, lora
         self._packed = lora is not None and dtype == "bfloat16"
         whole = lora is None
@@ -72,7 +73,7 @@ class TrainingLM:
         self._values: dict[str, ms.Tensor] = {}
         self._head = _TABLE if config.tie_word_embeddings else "lm_head.weight"
         for name in names:
-            self._values |= self._kept(name, weights[name])
+            self._values |= self._kept(name, start[name] if whole else weights[name])
         self.trainable = {name: ms.Parameter(ms.Tensor(value), name=name) for name, value in start.items()}
         self._values |= {name: ms.Tensor(value) for name, value in start.items()}
         layers = range(config.num_hidden_layers)

@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from mindcold.batch.manifest import fingerprint
+from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import TrainingError
 from mindcold.fields import read_json
 from mindcold.files import write_json
 from mindcold.jobs.rank import Rank
+from mindcold.model.shapes import weight_shapes
+from mindcold.ops import frozen_matmul
 from mindcold.tokenizer import Tokenizer
 from mindcold.training import checkpoint
 from mindcold.training.data import TrainingSet
@@ -74,6 +77,7 @@ class TrainingRun:
             batch = min(args.batch_size, len(rows))
             self._held_out = TrainingSet(rows, args.sequence_length, batch, args.seed)
         self._settings = self._training_settings()
+        self._dtype = self._base_dtype()
         self._work = args.output / RUN
         self._identity = self._describe()
         self._check_output()
@@ -81,9 +85,9 @@ class TrainingRun:
     def execute(self, stopped: Callable[[], bool]) -> Outcome:
         """Train to the end, or until `stopped` says so, and export what was asked for."""
         args, config = self._args, self._config
-        weights = initial_weights(config, args.seed) if self._folder is None else _weights(self._folder, config)
-        network = TrainingLM(config, weights, self._lora)
-        del weights
+        weights: Mapping[str, np.ndarray]
+        weights = initial_weights(config, args.seed) if self._folder is None else StoredWeights(self._folder, config)
+        network = TrainingLM(config, weights, self._lora, self._dtype)
         self._work.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(
             network, self._data, self._settings, self._work, self._held_out, rank=self._rank, stopped=stopped
@@ -133,6 +137,18 @@ class TrainingRun:
             *patterns,
         )
 
+    def _base_dtype(self) -> str:
+        """How the matrices of a base that is not trained are kept."""
+        asked = self._args.dtype
+        if self._lora is None:
+            if asked == "bfloat16":
+                raise TrainingError("--dtype: bfloat16 is for the base below an adapter; give --lora-rank too")
+            return "float32"
+        if asked != "auto":
+            return asked
+        fast = frozen_matmul.operator.available()["aot"] is None
+        return "bfloat16" if fast and self._config.dtype == "bfloat16" else "float32"
+
     def _encoder(self) -> TextEncoder:
         eos = self._config.eos_token_ids
         if not eos:
@@ -178,7 +194,7 @@ class TrainingRun:
         found["model"] = _sha256(args.config) if self._folder is None else fingerprint(self._folder)
         found["data"] = _sha256(args.data)
         found["held_out"] = _sha256(args.held_out) if args.held_out else None
-        found["processes"] = self._rank.size
+        found["processes"], found["dtype"] = self._rank.size, self._dtype
         return json.loads(json.dumps(found))
 
     def _check_output(self) -> None:
@@ -228,12 +244,20 @@ def _writable(config: ModelConfig) -> ModelConfig:
     return config if config.dtype == "bfloat16" else replace(config, dtype="float32")
 
 
-def _weights(folder: Path, config: ModelConfig) -> dict[str, np.ndarray]:
-    from mindcold.checkpoint import Checkpoint
-    from mindcold.model.shapes import weight_shapes
+class StoredWeights(Mapping[str, np.ndarray]):
+    """The weights of a model folder, float32, read when they are asked for."""
 
-    checkpoint = Checkpoint(folder, config)
-    return {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
+    def __init__(self, folder: Path, config: ModelConfig):
+        self._checkpoint, self._shapes = Checkpoint(folder, config), weight_shapes(config)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._checkpoint.tensor(name, self._shapes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
 
 
 def _sha256(path: Path) -> str:

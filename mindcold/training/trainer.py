@@ -52,7 +52,6 @@ class Trainer:
         rank: Rank | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ):
-        ms.set_context(mode=ms.GRAPH_MODE)
         self.network, self._data, self._settings, self.folder = network, data, settings, folder
         self._rank, self._stopped = rank or Rank(), stopped
         self._held_out = held_out.in_order()[self._rank.number :: self._rank.size] if held_out else None

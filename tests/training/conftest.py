@@ -35,10 +35,15 @@ def make_trainer(config, rows):
     """make_trainer(folder, lora=None, ...) -> Trainer; the same start each time."""
 
     def make(
-        folder: Path, lora: LoraSettings | None = None, rate: float = 0.01, accumulation: int = 1, **more: Any
+        folder: Path,
+        lora: LoraSettings | None = None,
+        rate: float = 0.01,
+        accumulation: int = 1,
+        dtype: str = "float32",
+        **more: Any,
     ) -> Trainer:
         settings = {"warmup_steps": 2, "save_every": 4, "evaluate_every": 3} | more.pop("settings", {})
-        network = TrainingLM(config, initial_weights(config, 3), lora)
+        network = TrainingLM(config, initial_weights(config, 3), lora, dtype)
         data = TrainingSet(rows, LENGTH, BATCH, 5, accumulation)
         return Trainer(network, data, TrainingSettings(STEPS, rate, **settings), folder, **more)
 

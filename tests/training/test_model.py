@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import mindspore as ms
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -206,6 +207,26 @@ def test_norm_and_its_gradient():
         moved[i, j] += 1e-6
         assert dx[i, j] == pytest.approx((dy * (y(moved, weight) - y(x, weight))).sum() / 1e-6, abs=1e-3)
     np.testing.assert_allclose(dw.sum(0), (dy * y(x, np.ones(8))).sum(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_base_in_bfloat16_gives_nearly_the_loss_and_the_gradients(config):
+    rng = np.random.default_rng(8)
+    weights = {
+        name: value.astype(ml_dtypes.bfloat16).astype(np.float32) for name, value in random_weights(config, rng).items()
+    }
+    lora = LoraSettings(3, 6.0, "all-linear", dropout=0.2)
+    exact, rounded = (
+        randomised(TrainingLM(config, weights, lora, dtype), np.random.default_rng(9))
+        for dtype in ("float32", "bfloat16")
+    )
+    tokens, labels = (rng.integers(3, config.vocab_size, (4, 20)).astype(np.int32) for _ in range(2))
+    batch = batch_of(tokens, labels, scale=1 / labels.size)
+    (loss, mine), (expected, theirs) = rounded.gradients(batch), exact.gradients(batch)
+    assert float(loss.asnumpy()) == pytest.approx(float(expected.asnumpy()), rel=5e-3)
+    assert float(loss.asnumpy()) != float(expected.asnumpy())
+    assert float(rounded.loss(batch).asnumpy()) == pytest.approx(float(exact.loss(batch).asnumpy()), rel=5e-3)
+    flat = [np.concatenate([item.asnumpy().ravel() for item in side]) for side in (mine, theirs)]
+    assert np.linalg.norm(flat[0] - flat[1]) < 0.03 * np.linalg.norm(flat[1])
 
 
 def test_too_long_a_row(config):
