@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -58,7 +57,7 @@ class Trainer:
         parameters = list(network.trainable.values())
         optimizer = adamw(parameters, settings)
         self._update = Update(parameters, optimizer, settings.clip_norm, self._rank.size)
-        self._sum, self._reduce = Sum(auto_prefix=False), Reduce() if self._rank.size > 1 else None
+        self._sum, self._reduce = Sum(), Reduce() if self._rank.size > 1 else None
         self._state = [*parameters, *optimizer.get_parameters()]
         self._rates = learning_rates(settings.learning_rate, settings.steps, settings.warmup_steps, settings.schedule)
 
@@ -132,7 +131,7 @@ class Trainer:
                 return None
             with LOCK, interrupts.held():
                 loss, found = self.network.gradients(batch)
-                gradients = found if gradients is None else list(_tuple(self._sum(*gradients, *found)))
+                gradients = found if gradients is None else list(self._sum(*gradients, *found))
                 total += float(loss.asnumpy())
         stop = False
         if self._reduce is not None:  # all processes end after the same step
@@ -141,7 +140,7 @@ class Trainer:
         if not math.isfinite(total):
             raise TrainingError(f"step {step + 1}: the loss is {total}; lower learning_rate and begin with --restart")
         with LOCK, interrupts.held():
-            norm, *values = self._update(*(gradients or ()))
+            norm, values = self._update(gradients or [])
             self.network.update(values)
             return total, float(norm.asnumpy()), stop
 
@@ -180,7 +179,3 @@ class Trainer:
     def _refresh(self) -> None:
         """Give the network the values of its parameters."""
         self.network.update(ms.Tensor(item.asnumpy().copy()) for item in self.network.trainable.values())
-
-
-def _tuple(found: Any) -> tuple:
-    return found if isinstance(found, tuple) else (found,)

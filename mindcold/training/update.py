@@ -1,5 +1,7 @@
 """Gradients to new weights: summed over processes, clipped, AdamW; one graph."""
 
+from collections.abc import Sequence
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -17,57 +19,70 @@ def adamw(parameters: list[ms.Parameter], settings: TrainingSettings) -> nn.Opti
     return nn.AdamWeightDecay([group for group in groups if group["params"]], learning_rate=rates, beta2=0.98)
 
 
-class Update(nn.Cell):
-    """construct(*gradients of `parameters`, in their order) -> their norm before clipping, then the new values.
+def _squares(x):
+    return (x * x).sum()
 
-    With `ranks` above 1 the gradients of all processes are added up first.
+
+def _times(factor, x):
+    return x * factor
+
+
+def _after(done, x):
+    return ops.depend(x, done)
+
+
+def _plus(x, y):
+    return x + y
+
+
+class _Step(nn.Cell):
+    """construct(*gradients in the order of the optimizer) -> their norm before clipping, then the new values.
+
+    Hundreds of tensors go through maps: MindSpore bounds the depth of a loop that is written out.
     """
 
-    def __init__(self, parameters: list[ms.Parameter], optimizer: nn.Optimizer, clip_norm: float, ranks: int = 1):
+    def __init__(self, optimizer: nn.Optimizer, clip_norm: float, ranks: int):
         super().__init__(auto_prefix=False)
         self.optimizer, self.clip_norm, self.ranks = optimizer, clip_norm, ranks
-        self.parameters = ms.ParameterTuple(parameters)
-        places = {item.name: place for place, item in enumerate(parameters)}
-        # the optimizer has them by group
-        self.order = tuple(places[item.name] for item in optimizer.parameters)
-        self.sizes = [item.size for item in parameters]
-        self.shapes = [item.shape for item in parameters]
+        self.parameters = optimizer.parameters
+        self.each, self.add = ops.HyperMap(), ops.AddN()
         if ranks > 1:
             self.reduce = ops.AllReduce(ops.ReduceOp.SUM)
 
     def construct(self, *gradients):
-        if self.ranks > 1:  # one message for all
-            flat = self.reduce(ops.cat([item.reshape(-1) for item in gradients]))
-            first = 0
-            parts: tuple = ()
-            for size, shape in zip(self.sizes, self.shapes):  # noqa: B905 - graph mode has no strict
-                parts = (*parts, flat[first : first + size].reshape(shape))
-                first += size
-            gradients = parts
-        total = ops.zeros((), ms.float32)
-        for item in gradients:
-            total = total + (item * item).sum()
-        norm = ops.sqrt(total)
+        if self.ranks > 1:
+            gradients = self.each(self.reduce, gradients)
+        norm = ops.sqrt(self.add(self.each(_squares, gradients)))
         factor = ops.minimum(self.clip_norm / (norm + 1e-6), 1.0)
-        ordered: tuple = ()
-        for place in self.order:
-            ordered = (*ordered, gradients[place] * factor)
-        done = self.optimizer(ordered)
-        values: tuple = ()
-        for item in self.parameters:
-            values = (*values, ops.depend(item, done))
-        return (ops.depend(norm, done), *values)
+        done = self.optimizer(self.each(ops.partial(_times, factor), gradients))
+        return ops.depend(norm, done), self.each(ops.partial(_after, done), self.parameters)
+
+
+class Update:
+    """One update of `parameters` from their gradients; with `ranks` above 1 those of all processes are added up."""
+
+    def __init__(self, parameters: list[ms.Parameter], optimizer: nn.Optimizer, clip_norm: float, ranks: int = 1):
+        places = {item.name: place for place, item in enumerate(parameters)}
+        self._order = [places[item.name] for item in optimizer.parameters]  # it has them by group
+        self._step = _Step(optimizer, clip_norm, ranks)
+
+    def __call__(self, gradients: Sequence[ms.Tensor]) -> tuple[ms.Tensor, list[ms.Tensor]]:
+        """Norm of the gradients before clipping, float32 scalar, and the new values, both in the given order."""
+        norm, found = self._step(*(gradients[place] for place in self._order))
+        values = dict(zip(self._order, found, strict=True))
+        return norm, [values[place] for place in range(len(values))]
 
 
 class Sum(nn.Cell):
     """construct(*items, *more of as many) -> their sums, one by one."""
 
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.each = ops.HyperMap()
+
     def construct(self, *items):
         half = len(items) // 2
-        sums: tuple = ()
-        for i in range(half):
-            sums = (*sums, items[i] + items[half + i])
-        return sums
+        return self.each(_plus, items[:half], items[half:])
 
 
 class Reduce(nn.Cell):

@@ -163,11 +163,11 @@ def test_clipping_bounds_the_norm_that_reaches_the_optimiser(config):
 
     parameters = [ms.Parameter(ms.Tensor(np.zeros(2, np.float32)), name=name) for name in "ab"]
     update = Update(parameters, nn.SGD(parameters, learning_rate=1.0), clip_norm=0.5)
-    norm, a, b = update(ms.Tensor(np.array([3, 0], np.float32)), ms.Tensor(np.array([0, 4], np.float32)))
+    norm, (a, b) = update([ms.Tensor(np.array([3, 0], np.float32)), ms.Tensor(np.array([0, 4], np.float32))])
     assert float(norm.asnumpy()) == pytest.approx(5)
     np.testing.assert_allclose(a.asnumpy(), [-0.3, 0], rtol=1e-5)
     np.testing.assert_allclose(b.asnumpy(), [0, -0.4], rtol=1e-5)
-    norm, a, b = update(*(ms.Tensor(np.array([0.1, 0], np.float32)),) * 2)
+    norm, (a, b) = update([ms.Tensor(np.array([0.1, 0], np.float32))] * 2)
     np.testing.assert_allclose(a.asnumpy(), [-0.4, 0], rtol=1e-5)
 
 
@@ -209,3 +209,20 @@ def test_rubbish_to_go_on_with(tmp_path, make_trainer):
 def test_bad_settings(changes, message):
     with pytest.raises(TrainingError, match=message):
         TrainingSettings(**{"steps": 10, "learning_rate": 0.1, "warmup_steps": 1} | changes)
+
+
+def test_hundreds_of_tensors_are_updated_and_added_up():
+    """A base of thirty layers has 420 matrices of an adapter: more than a loop in a graph may be deep."""
+    import mindspore as ms
+    from mindspore import nn
+
+    from mindcold.training.update import Sum, Update
+
+    parameters = [ms.Parameter(ms.Tensor(np.zeros(1, np.float32)), name=f"p{i}") for i in range(600)]
+    ones = [ms.Tensor(np.full(1, i, np.float32)) for i in range(600)]
+    doubled = Sum()(*ones, *ones)
+    assert [float(item.asnumpy()[0]) for item in doubled] == [2.0 * i for i in range(600)]
+    _, values = Update(parameters, nn.SGD(parameters, learning_rate=1.0), clip_norm=1e9)(ones)
+    np.testing.assert_allclose(
+        [float(item.asnumpy()[0]) for item in values], [-float(i) for i in range(600)], rtol=1e-5
+    )
