@@ -61,8 +61,10 @@ class Linear(nn.Cell):
         self.columns_by_columns = ops.MatMul(transpose_a=True)
         self.forth, self.back = self.rows_by_rows, self.plain
         if plan.packed:
-            self.forth = frozen_matmul.body(outputs=outputs)
+            self.forth = frozen_matmul.body(outputs=outputs, transposed=True)
             self.back = frozen_matmul.body(outputs=inputs)
+        # the low-rank part is added by the same operator; backward unless dropout lies between
+        self.fused, self.fused_back = plan.packed and self.adapted, plan.packed and self.adapted and not plan.noisy
 
     def mask(self, operands):
         """What the input of the update is multiplied with: 0 or 1 / (1 - dropout)."""
@@ -70,32 +72,38 @@ class Linear(nn.Cell):
         return ops.cast(hashed >= self.threshold, ms.float32) * self.kept
 
     def construct(self, x, operands):
-        y = self.forth(x, operands[self.weight])
-        if self.biased:
-            y = y + operands[self.bias]
+        low = x
         if self.adapted:
             if self.noisy:
-                x = x * self.mask(operands)
-            y = y + self.rows_by_rows(self.rows_by_rows(x, operands[self.a]) * self.scaling, operands[self.b])
+                low = x * self.mask(operands)
+            low = self.rows_by_rows(low, operands[self.a]) * self.scaling
+        if self.fused:
+            y = self.forth(x, operands[self.weight], low, operands[self.b])
+        else:
+            y = self.forth(x, operands[self.weight])
+            if self.adapted:
+                y = y + self.rows_by_rows(low, operands[self.b])
+        if self.biased:
+            y = y + operands[self.bias]
         return y
 
     def backward(self, x, dy, operands):
         """Gradient of x, then those of what is trained: weight and bias, A and B."""
-        dx = self.back(dy, operands[self.transposed])
         gradients: tuple = ()
         if self.trained:
             gradients = (self.columns_by_columns(dy, x),)
             if self.biased:
                 gradients = (*gradients, dy.sum(0))
-        if self.adapted:
-            if self.noisy:
-                mask = self.mask(operands)
-                x = x * mask
-            z = self.rows_by_rows(x, operands[self.a]) * self.scaling
-            dz = self.plain(dy, operands[self.b]) * self.scaling
+        if not self.adapted:
+            return self.back(dy, operands[self.transposed]), gradients
+        dz = self.plain(dy, operands[self.b]) * self.scaling
+        if self.fused_back:
+            dx = self.back(dy, operands[self.transposed], dz, operands[self.a])
+        else:
             narrow = self.plain(dz, operands[self.a])
             if self.noisy:
-                narrow = narrow * mask
-            dx = dx + narrow
-            gradients = (*gradients, self.columns_by_columns(dz, x), self.columns_by_columns(dy, z))
-        return dx, gradients
+                mask = self.mask(operands)
+                x, narrow = x * mask, narrow * mask
+            dx = self.back(dy, operands[self.transposed]) + narrow
+        z = self.rows_by_rows(x, operands[self.a]) * self.scaling
+        return dx, (*gradients, self.columns_by_columns(dz, x), self.columns_by_columns(dy, z))

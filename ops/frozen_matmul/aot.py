@@ -22,14 +22,17 @@ def unavailable_reason() -> str | None:
 
 
 class AotFrozenMatmul(nn.Cell):
-    """construct(x float32 [R, K], packed weight) -> float32 [R, outputs]; see reference.py."""
+    """construct(x float32 [R, K], packed weight[, low, up]) -> float32 [R, outputs]; see reference.py.
 
-    def __init__(self, outputs: int):
+    `transposed`: up is [outputs, r].
+    """
+
+    def __init__(self, outputs: int, transposed: bool = False):
         super().__init__(auto_prefix=False)
         self.run = ops.Custom(
-            f"{build.library(SOURCE)}:frozen_matmul",
-            out_shape=lambda x, packed: [x[0], outputs],
-            out_dtype=lambda x, packed: x,
+            f"{build.library(SOURCE)}:frozen_matmul{'_transposed' if transposed else ''}",
+            out_shape=lambda x, *rest: [x[0], outputs],
+            out_dtype=lambda x, *rest: x,
             func_type="aot",
         )
 
@@ -43,5 +46,5 @@ class AotFrozenMatmul(nn.Cell):
         packed = padded.reshape(panels, PANEL, pairs, 2).transpose(0, 2, 1, 3)
         return ms.Tensor.from_numpy(np.ascontiguousarray(packed))
 
-    def construct(self, x, packed):
-        return self.run(x, packed)
+    def construct(self, x, packed, *low_rank):
+        return self.run(x, packed, *low_rank)

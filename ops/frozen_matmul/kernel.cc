@@ -1,6 +1,6 @@
 // frozen_matmul on CPUs with AVX-512 BF16. The contract is reference.py; aot.py packs the weight:
 //   x float32 [R, K]; weight bfloat16 [P, ceil(K / 2), 48, 2], panels of 48 outputs, two inputs side by side;
-//   output y float32 [R, N].
+//   optionally low float32 [R, r] and up float32 [r, N] (or [N, r] for the entry "transposed"); output y float32 [R, N].
 // A panel stays in the second cache while all rows go by, eight at a time: 24 sums in registers, each the product of a
 // pair of inputs with 16 outputs at a time.
 #include <algorithm>
@@ -24,8 +24,10 @@ constexpr int kTileRows = 8;
 struct Task {
   const uint32_t* x;  // [R, pairs]: two bfloat16 each
   const uint16_t* weight;
+  const float *low, *up;  // null where there is no low-rank part
   float* y;
-  int64_t rows, pairs, outputs;
+  int64_t rows, pairs, outputs, rank;
+  bool transposed;
 };
 
 // A row of x in bfloat16, rounded to nearest even; an odd last input has a zero beside it.
@@ -43,8 +45,9 @@ void round_row(const float* x, int64_t inputs, uint32_t* out) {
   if (inputs % 2) target[inputs] = 0;
 }
 
+// `up` holds the part of the panel, [rank, 48].
 template <int kRows>
-void tile(const Task& t, int64_t row, int64_t panel) {
+void tile(const Task& t, const float* up, int64_t row, int64_t panel) {
   __m512 sums[kRows][kVecs];
   for (auto& line : sums) {
     for (auto& sum : line) sum = _mm512_setzero_ps();
@@ -59,6 +62,12 @@ void tile(const Task& t, int64_t row, int64_t panel) {
       for (int i = 0; i < kVecs; ++i) sums[r][i] = _mm512_dpbf16_ps(sums[r][i], (__m512bh)pair, (__m512bh)lines[i]);
     }
   }
+  for (int64_t j = 0; j < t.rank; ++j, up += kPanel) {
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 low = _mm512_set1_ps(t.low[(row + r) * t.rank + j]);
+      for (int i = 0; i < kVecs; ++i) sums[r][i] = _mm512_fmadd_ps(low, _mm512_loadu_ps(up + 16 * i), sums[r][i]);
+    }
+  }
   const int64_t first = panel * kPanel;
   for (int i = 0; i < kVecs; ++i) {
     const int64_t left = std::clamp<int64_t>(t.outputs - first - 16 * i, 0, 16);
@@ -67,22 +76,31 @@ void tile(const Task& t, int64_t row, int64_t panel) {
   }
 }
 
-void last_tile(const Task& t, int64_t rows, int64_t row, int64_t panel) {
+void last_tile(const Task& t, const float* up, int64_t rows, int64_t row, int64_t panel) {
   switch (rows) {
-    case 1: return tile<1>(t, row, panel);
-    case 2: return tile<2>(t, row, panel);
-    case 3: return tile<3>(t, row, panel);
-    case 4: return tile<4>(t, row, panel);
-    case 5: return tile<5>(t, row, panel);
-    case 6: return tile<6>(t, row, panel);
-    case 7: return tile<7>(t, row, panel);
+    case 1: return tile<1>(t, up, row, panel);
+    case 2: return tile<2>(t, up, row, panel);
+    case 3: return tile<3>(t, up, row, panel);
+    case 4: return tile<4>(t, up, row, panel);
+    case 5: return tile<5>(t, up, row, panel);
+    case 6: return tile<6>(t, up, row, panel);
+    case 7: return tile<7>(t, up, row, panel);
   }
 }
 
-}  // namespace
+// The part of `up` that a panel of outputs takes, zeros beyond the last output.
+void panel_of_up(const Task& t, int64_t panel, float* out) {
+  for (int64_t j = 0; j < t.rank; ++j) {
+    for (int64_t i = 0; i < kPanel; ++i) {
+      const int64_t n = panel * kPanel + i;
+      *out++ = n < t.outputs ? t.up[t.transposed ? n * t.rank + j : j * t.outputs + n] : 0.0f;
+    }
+  }
+}
 
-extern "C" int frozen_matmul(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
-  if (count != 3) return 1;
+int run(int count, void** params, int64_t** shapes, bool transposed) {
+  if (count != 3 && count != 5) return 1;
+  const bool added = count == 5;
   const auto* x = static_cast<const float*>(params[0]);
   const int64_t rows = shapes[0][0], inputs = shapes[0][1], panels = shapes[1][0], pairs = shapes[1][1];
   static thread_local std::vector<uint32_t> rounded;
@@ -93,14 +111,34 @@ extern "C" int frozen_matmul(int count, void** params, int*, int64_t** shapes, c
   pool.run(shares, [&](int64_t i) {
     for (int64_t r = i * share; r < std::min(rows, (i + 1) * share); ++r) round_row(x + r * inputs, inputs, target + r * pairs);
   });
-  const Task t{target, static_cast<const uint16_t*>(params[1]), static_cast<float*>(params[2]), rows, pairs, shapes[2][1]};
+  Task t{};
+  t.x = target, t.weight = static_cast<const uint16_t*>(params[1]), t.y = static_cast<float*>(params[count - 1]);
+  t.rows = rows, t.pairs = pairs, t.outputs = shapes[count - 1][1], t.transposed = transposed;
+  if (added) {
+    t.low = static_cast<const float*>(params[2]), t.up = static_cast<const float*>(params[3]);
+    t.rank = shapes[2][1];
+  }
   pool.run(panels, [&](int64_t panel) {
+    static thread_local std::vector<float> up;
+    up.resize(t.rank * kPanel);
+    panel_of_up(t, panel, up.data());
     int64_t row = 0;
-    for (; row + kTileRows <= rows; row += kTileRows) tile<kTileRows>(t, row, panel);
-    last_tile(t, rows - row, row, panel);
+    for (; row + kTileRows <= rows; row += kTileRows) tile<kTileRows>(t, up.data(), row, panel);
+    last_tile(t, up.data(), rows - row, row, panel);
   });
   return 0;
 }
+
+}  // namespace
+
+extern "C" int frozen_matmul(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  return run(count, params, shapes, false);
+}
+
+extern "C" int frozen_matmul_transposed(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  return run(count, params, shapes, true);
+}
 #else
 extern "C" int frozen_matmul(int, void**, int*, int64_t**, const char**, void*, void*) { return 1; }
+extern "C" int frozen_matmul_transposed(int, void**, int*, int64_t**, const char**, void*, void*) { return 1; }
 #endif

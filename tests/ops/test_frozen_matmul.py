@@ -29,6 +29,28 @@ def test_bodies(backend, rows, inputs, outputs):
         assert np.array_equal(run(ms.Tensor(x), packed).asnumpy(), found)
 
 
+@pytest.mark.parametrize("backend", ["aot", "builtin"])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("rows", "outputs", "rank"), [(1, 3, 3), (9, 49, 1), (40, 200, 16)])
+def test_a_low_rank_part_is_added_in_float32(backend, transposed, rows, outputs, rank):
+    if reason := frozen_matmul.operator.available()[backend]:
+        pytest.skip(reason)
+    rng = np.random.default_rng(rank)
+    weight, x, low, up = (
+        rng.standard_normal(shape).astype(np.float32)
+        for shape in ((outputs, 24), (rows, 24), (rows, rank), (rank, outputs))
+    )
+    body = frozen_matmul.body(backend, outputs=outputs, transposed=transposed)
+    packed = body.pack(weight)
+
+    def step(x, packed, low, up):
+        return body(x, packed, low, up)
+
+    given = np.ascontiguousarray(up.T) if transposed else up
+    found = ms.jit(step)(ms.Tensor(x), packed, ms.Tensor(low), ms.Tensor(given)).asnumpy()
+    np.testing.assert_allclose(found, frozen_matmul.reference(x, weight, low, up), rtol=1e-4, atol=1e-4)
+
+
 def test_a_row_alone_has_the_bits_it_has_among_others():
     if reason := frozen_matmul.operator.available()["aot"]:
         pytest.skip(reason)
