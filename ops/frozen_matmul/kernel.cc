@@ -1,8 +1,8 @@
 // frozen_matmul on CPUs with AVX-512 BF16. The contract is reference.py; aot.py packs the weight:
 //   x float32 [R, K]; weight bfloat16 [P, ceil(K / 2), 48, 2], panels of 48 outputs, two inputs side by side;
 //   optionally low float32 [R, r] and up float32 [r, N] (or [N, r] for the entry "transposed"); output y float32 [R, N].
-// A panel stays in the second cache while all rows go by, eight at a time: 24 sums in registers, each the product of a
-// pair of inputs with 16 outputs at a time.
+// A panel (or a block of its inputs, where there are many) stays in the second cache while all rows go by, eight at a time:
+// 24 sums in registers, each the product of a pair of inputs with 16 outputs at a time.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +20,7 @@ namespace {
 constexpr int64_t kPanel = 48;
 constexpr int kVecs = 3;
 constexpr int kTileRows = 8;
+constexpr int64_t kBlock = 3072;  // pairs of inputs; their part of a panel takes 576 KB
 
 struct Task {
   const uint32_t* x;  // [R, pairs]: two bfloat16 each
@@ -45,16 +46,29 @@ void round_row(const float* x, int64_t inputs, uint32_t* out) {
   if (inputs % 2) target[inputs] = 0;
 }
 
-// `up` holds the part of the panel, [rank, 48].
+// What a panel is computed with: the part of `up`, [rank, 48], and a block of inputs.
+struct Part {
+  const float* up;
+  int64_t panel, begin, end;
+};
+
 template <int kRows>
-void tile(const Task& t, const float* up, int64_t row, int64_t panel) {
-  __m512 sums[kRows][kVecs];
-  for (auto& line : sums) {
-    for (auto& sum : line) sum = _mm512_setzero_ps();
+void tile(const Task& t, const Part& part, int64_t row) {
+  const int64_t first = part.panel * kPanel;
+  __mmask16 masks[kVecs];
+  for (int i = 0; i < kVecs; ++i) {
+    masks[i] = static_cast<__mmask16>((1u << std::clamp<int64_t>(t.outputs - first - 16 * i, 0, 16)) - 1);
   }
-  const uint16_t* w = t.weight + panel * t.pairs * kPanel * 2;
+  __m512 sums[kRows][kVecs];
+  for (int r = 0; r < kRows; ++r) {
+    const float* y = t.y + (row + r) * t.outputs + first;
+    for (int i = 0; i < kVecs; ++i) {
+      sums[r][i] = part.begin > 0 ? _mm512_maskz_loadu_ps(masks[i], y + 16 * i) : _mm512_setzero_ps();
+    }
+  }
+  const uint16_t* w = t.weight + (part.panel * t.pairs + part.begin) * kPanel * 2;
   const uint32_t* x = t.x + row * t.pairs;
-  for (int64_t k = 0; k < t.pairs; ++k, w += kPanel * 2) {
+  for (int64_t k = part.begin; k < part.end; ++k, w += kPanel * 2) {
     __m512i lines[kVecs];
     for (int i = 0; i < kVecs; ++i) lines[i] = _mm512_loadu_si512(w + 32 * i);
     for (int r = 0; r < kRows; ++r) {
@@ -62,29 +76,28 @@ void tile(const Task& t, const float* up, int64_t row, int64_t panel) {
       for (int i = 0; i < kVecs; ++i) sums[r][i] = _mm512_dpbf16_ps(sums[r][i], (__m512bh)pair, (__m512bh)lines[i]);
     }
   }
-  for (int64_t j = 0; j < t.rank; ++j, up += kPanel) {
+  const float* up = part.up;
+  for (int64_t j = 0; part.end == t.pairs && j < t.rank; ++j, up += kPanel) {
     for (int r = 0; r < kRows; ++r) {
       const __m512 low = _mm512_set1_ps(t.low[(row + r) * t.rank + j]);
       for (int i = 0; i < kVecs; ++i) sums[r][i] = _mm512_fmadd_ps(low, _mm512_loadu_ps(up + 16 * i), sums[r][i]);
     }
   }
-  const int64_t first = panel * kPanel;
-  for (int i = 0; i < kVecs; ++i) {
-    const int64_t left = std::clamp<int64_t>(t.outputs - first - 16 * i, 0, 16);
-    const auto mask = static_cast<__mmask16>((1u << left) - 1);
-    for (int r = 0; r < kRows; ++r) _mm512_mask_storeu_ps(t.y + (row + r) * t.outputs + first + 16 * i, mask, sums[r][i]);
+  for (int r = 0; r < kRows; ++r) {
+    float* y = t.y + (row + r) * t.outputs + first;
+    for (int i = 0; i < kVecs; ++i) _mm512_mask_storeu_ps(y + 16 * i, masks[i], sums[r][i]);
   }
 }
 
-void last_tile(const Task& t, const float* up, int64_t rows, int64_t row, int64_t panel) {
+void last_tile(const Task& t, const Part& part, int64_t rows, int64_t row) {
   switch (rows) {
-    case 1: return tile<1>(t, up, row, panel);
-    case 2: return tile<2>(t, up, row, panel);
-    case 3: return tile<3>(t, up, row, panel);
-    case 4: return tile<4>(t, up, row, panel);
-    case 5: return tile<5>(t, up, row, panel);
-    case 6: return tile<6>(t, up, row, panel);
-    case 7: return tile<7>(t, up, row, panel);
+    case 1: return tile<1>(t, part, row);
+    case 2: return tile<2>(t, part, row);
+    case 3: return tile<3>(t, part, row);
+    case 4: return tile<4>(t, part, row);
+    case 5: return tile<5>(t, part, row);
+    case 6: return tile<6>(t, part, row);
+    case 7: return tile<7>(t, part, row);
   }
 }
 
@@ -122,9 +135,12 @@ int run(int count, void** params, int64_t** shapes, bool transposed) {
     static thread_local std::vector<float> up;
     up.resize(t.rank * kPanel);
     panel_of_up(t, panel, up.data());
-    int64_t row = 0;
-    for (; row + kTileRows <= rows; row += kTileRows) tile<kTileRows>(t, up.data(), row, panel);
-    last_tile(t, up.data(), rows - row, row, panel);
+    for (int64_t begin = 0; begin < pairs; begin += kBlock) {
+      const Part part{up.data(), panel, begin, std::min(pairs, begin + kBlock)};
+      int64_t row = 0;
+      for (; row + kTileRows <= rows; row += kTileRows) tile<kTileRows>(t, part, row);
+      last_tile(t, part, rows - row, row);
+    }
   });
   return 0;
 }
