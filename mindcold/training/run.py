@@ -146,7 +146,7 @@ class TrainingRun:
             return "float32"
         if asked != "auto":
             return asked
-        fast = frozen_matmul.operator.available()["aot"] is None
+        fast = frozen_matmul.available()["aot"] is None
         return "bfloat16" if fast and self._config.dtype == "bfloat16" else "float32"
 
     def _encoder(self) -> TextEncoder:

@@ -13,6 +13,3 @@ operator = registry.Operator(
         registry.Body("builtin", BuiltinFrozenMatmul, lambda: None),
     ),
 )
-body = operator.body
-
-__all__ = ["body", "operator", "reference"]

@@ -12,7 +12,7 @@ from mindcold.ops import frozen_matmul
     ("rows", "inputs", "outputs"), [(1, 1, 1), (7, 33, 48), (9, 64, 49), (130, 200, 113), (11, 6500, 50)]
 )
 def test_bodies(backend, rows, inputs, outputs):
-    if reason := frozen_matmul.operator.available()[backend]:
+    if reason := frozen_matmul.available()[backend]:
         pytest.skip(reason)
     rng = np.random.default_rng(rows)
     weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
@@ -35,7 +35,7 @@ def test_bodies(backend, rows, inputs, outputs):
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(("rows", "inputs", "outputs", "rank"), [(1, 24, 3, 3), (9, 7000, 49, 1), (40, 24, 200, 16)])
 def test_a_low_rank_part_is_added_in_float32(backend, transposed, rows, inputs, outputs, rank):
-    if reason := frozen_matmul.operator.available()[backend]:
+    if reason := frozen_matmul.available()[backend]:
         pytest.skip(reason)
     rng = np.random.default_rng(rank)
     weight, x, low, up = (
@@ -54,7 +54,7 @@ def test_a_low_rank_part_is_added_in_float32(backend, transposed, rows, inputs, 
 
 
 def test_a_row_alone_has_the_bits_it_has_among_others():
-    if reason := frozen_matmul.operator.available()["aot"]:
+    if reason := frozen_matmul.available()["aot"]:
         pytest.skip(reason)
     rng = np.random.default_rng(0)
     x, weight = rng.standard_normal((21, 40)).astype(np.float32), rng.standard_normal((60, 40)).astype(np.float32)
