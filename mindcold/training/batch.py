@@ -1,5 +1,6 @@
 """What one pass of the network takes: rows of tokens and the positions whose next token counts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -23,6 +24,9 @@ class Batch:
     number: int = 0
     """Of the batch in the run, which its random numbers depend on."""
 
-    def labelled(self) -> tuple[ms.Tensor, ms.Tensor, ms.Tensor]:
-        """Places, labels and scale."""
-        return ms.Tensor(self.places), ms.Tensor(self.labels), ms.Tensor(np.array(self.scale, np.float32))
+    def labelled(self, size: int) -> Iterator[tuple[ms.Tensor, ms.Tensor, ms.Tensor]]:
+        """Places, labels and scale, `size` places at a time."""
+        scale = ms.Tensor(np.array(self.scale, np.float32))
+        for first in range(0, len(self.places), size):
+            part = slice(first, first + size)
+            yield ms.Tensor(self.places[part]), ms.Tensor(self.labels[part]), scale

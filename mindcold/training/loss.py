@@ -1,4 +1,4 @@
-"""Cross-entropy of the positions that carry a label, with its gradient, in slices of them."""
+"""Cross-entropy of the positions that carry a label, with its gradient."""
 
 import mindspore as ms
 from mindspore import nn, ops
@@ -10,7 +10,7 @@ IGNORED = -100
 """Label of positions that do not count in the loss."""
 
 SLICE = 256
-"""Positions whose logits are in memory at a time."""
+"""Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph."""
 
 
 class HeadLoss(nn.Cell):
@@ -19,7 +19,7 @@ class HeadLoss(nn.Cell):
     construct(x [T, hidden], places int32 [P] of rows of x, labels int32 [P] (IGNORED where a place is none), scale
     float32 scalar, norm weight [hidden], head [vocab, hidden] and with `packed` its two packed forms) -> scale * sum of
     the cross-entropies in nats, float32 scalar; with `gradient` also the gradient of x and, with `trained`, those of
-    norm and head. The gradient of a slice is computed beside its logits, which are then forgotten.
+    norm and head. The gradient is computed beside the logits, which are then forgotten.
     """
 
     def __init__(self, vocab: int, epsilon: float, gradient: bool, trained: bool, packed: bool, hidden: int):
@@ -40,29 +40,21 @@ class HeadLoss(nn.Cell):
         picked = self.gather(x, places, 0)
         hidden = norm(picked, weight, self.epsilon)
         wanted = self.gather(head, labels, 0)
-        total = -((hidden * wanted).sum(-1, keepdims=True) * counts).sum()
-        slices: tuple = ()
-        of_head = ops.zeros((1, 1), ms.float32)
-        for first in range(0, places.shape[0], SLICE):
-            h, c = hidden[first : first + SLICE], counts[first : first + SLICE]
-            logits = self.forth(h, forth)
-            highest = logits.max(-1, keepdims=True)
-            exponentials = ops.exp(logits - highest)
-            sums = exponentials.sum(-1, keepdims=True)
-            total = total + ((ops.log(sums) + highest) * c).sum()
-            if self.gradient:
-                d = exponentials * (c / sums)
-                slices = (*slices, self.back(d, back))
-                if self.trained:
-                    of_head = of_head + self.by_columns(d, h)
+        logits = self.forth(hidden, forth)
+        highest = logits.max(-1, keepdims=True)
+        exponentials = ops.exp(logits - highest)
+        sums = exponentials.sum(-1, keepdims=True)
+        losses = ops.log(sums) + highest - (hidden * wanted).sum(-1, keepdims=True)
+        total = (losses * counts).sum()
         if not self.gradient:
             return total
-        dh = (slices[0] if len(slices) == 1 else ops.cat(slices, 0)) - wanted * counts
-        dx, of_norm = norm_backward(picked, weight, dh, self.epsilon)
+        d = exponentials * (counts / sums)
+        dx, of_norm = norm_backward(picked, weight, self.back(d, back) - wanted * counts, self.epsilon)
         dx = self.segments(dx, places, x.shape[0])
         if not self.trained:
             return total, dx
-        return total, dx, of_norm.sum(0), of_head - self.segments(hidden * counts, labels, self.vocab)
+        of_head = self.by_columns(d, hidden) - self.segments(hidden * counts, labels, self.vocab)
+        return total, dx, of_norm.sum(0), of_head
 
 
 class Logits(nn.Cell):

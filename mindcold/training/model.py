@@ -18,7 +18,8 @@ from mindcold.training.batch import Batch
 from mindcold.training.layer import HEAD_NORMS, MODULES, NORMS, LayerBackward, LayerForward, LayerPlan, Mask
 from mindcold.training.linear import LinearPlan
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import HeadLoss, Logits
+from mindcold.training.loss import SLICE, HeadLoss, Logits
+from mindcold.training.sums import Sum
 
 FINAL_NORM = "model.norm.weight"
 _TABLE = f"{EMBEDDING}.weight"
@@ -86,7 +87,7 @@ class TrainingLM:
         head = (self._packed, config.hidden_size)
         self._loss = _graph(HeadLoss, config.vocab_size, epsilon, False, False, *head)
         self._gradient = _graph(HeadLoss, config.vocab_size, epsilon, True, whole, *head)
-        self._logits = _graph(Logits, epsilon)
+        self._logits, self._sum = _graph(Logits, epsilon), _graph(Sum)
         self._rotation = lru_cache(16)(self._make_rotation)
 
     def _kept(self, name: str, value: np.ndarray) -> dict[str, ms.Tensor]:
@@ -118,7 +119,7 @@ class TrainingLM:
             kept.append((x, *rest))
             x = y
         found: dict[str, ms.Tensor] = {}
-        loss, dx, *rest = self._gradient(x, *batch.labelled(), *self._ends())
+        loss, dx, *rest = self._by_slice(self._gradient, x, batch)
         for i in reversed(range(len(kept))):
             operands = (*geometry[i], *self._operands(i, noise))
             backward = _graph(LayerBackward, self.config, self._plans[i])
@@ -134,7 +135,7 @@ class TrainingLM:
 
     def loss(self, batch: Batch) -> ms.Tensor:
         """Scaled loss of a batch without dropout, float32 scalar."""
-        return self._loss(self._states(batch), *batch.labelled(), *self._ends())
+        return self._by_slice(self._loss, self._states(batch), batch)[0]
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Logits of every position, float32 [batch, length, vocab], without dropout."""
@@ -148,6 +149,15 @@ class TrainingLM:
             forward = _graph(LayerForward, self.config, self._plan(i, dropout=False))
             x = forward(x, *geometry[i], *self._operands(i, None))[0]
         return x
+
+    def _by_slice(self, graph: Any, x: ms.Tensor, batch: Batch) -> tuple[ms.Tensor, ...]:
+        """The sums of what a graph of the loss gives for each slice of the places."""
+        found: tuple[ms.Tensor, ...] | None = None
+        for labelled in batch.labelled(SLICE):
+            mine = _tuple(graph(x, *labelled, *self._ends()))
+            found = mine if found is None else self._sum(*found, *mine)
+        assert found is not None
+        return found
 
     def _ends(self) -> list[ms.Tensor]:
         """Weight of the final norm, the output projection and its packed forms."""

@@ -19,7 +19,8 @@ from mindcold.training.model import TrainingLM
 from mindcold.training.progress import Progress
 from mindcold.training.schedule import learning_rates
 from mindcold.training.settings import TrainingSettings
-from mindcold.training.update import Reduce, Sum, Update, adamw
+from mindcold.training.sums import Sum
+from mindcold.training.update import Reduce, Update, adamw
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,6 @@ def _after(done, x):
     return ops.depend(x, done)
 
 
-def _plus(x, y):
-    return x + y
-
-
 class _Step(nn.Cell):
     """construct(*gradients in the order of the optimizer) -> their norm before clipping, then the new values.
 
@@ -71,18 +67,6 @@ class Update:
         norm, found = self._step(*(gradients[place] for place in self._order))
         values = dict(zip(self._order, found, strict=True))
         return norm, [values[place] for place in range(len(values))]
-
-
-class Sum(nn.Cell):
-    """construct(*items, *more of as many) -> their sums, one by one."""
-
-    def __init__(self) -> None:
-        super().__init__(auto_prefix=False)
-        self.each = ops.HyperMap()
-
-    def construct(self, *items):
-        half = len(items) // 2
-        return self.each(_plus, items[:half], items[half:])
 
 
 class Reduce(nn.Cell):

@@ -216,7 +216,8 @@ def test_hundreds_of_tensors_are_updated_and_added_up():
     import mindspore as ms
     from mindspore import nn
 
-    from mindcold.training.update import Sum, Update
+    from mindcold.training.sums import Sum
+    from mindcold.training.update import Update
 
     parameters = [ms.Parameter(ms.Tensor(np.zeros(1, np.float32)), name=f"p{i}") for i in range(600)]
     ones = [ms.Tensor(np.full(1, i, np.float32)) for i in range(600)]
