@@ -55,7 +55,7 @@ def code(tmp_path_factory):
             shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, target)
-    shutil.copy(ROOT / "tools" / "statusfolder.py", code / "tools")
+    shutil.copy(ROOT / "tools" / "code_folder.py", code / "tools")
     shutil.copy(ROOT / "requirements.txt", code)
     listing = {path: path.stat().st_mtime_ns for path in (code, *code.rglob("*"))}
     for path in (*code.rglob("*"), code):
