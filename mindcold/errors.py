@@ -33,6 +33,10 @@ class BatchError(MindcoldError):
     """A batch job cannot start or go on: unreadable input, an output that is another job's, a full disk."""
 
 
+class JobError(MindcoldError):
+    """A process of a job cannot find its place: variables of the environment or arguments that make no sense."""
+
+
 def one_line(text: object, limit: int | None = 200) -> str:
     """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError."""
     line = " ".join(str(text).split())

@@ -78,11 +78,11 @@ def _key(source: Path) -> str:
     headers = sorted([*source.parent.glob("*.h"), *source.parent.parent.glob("*.h")])
     parts = [path.read_bytes() for path in (source, *headers)]
     version = subprocess.run([str(compiler()), "--version"], capture_output=True, timeout=60).stdout
-    machine = platform.machine() + _cpu_flags()
+    machine = platform.machine() + cpu_flags()
     return hashlib.sha256(b"\0".join([*parts, " ".join(FLAGS).encode(), version, machine.encode()])).hexdigest()[:20]
 
 
-def _cpu_flags() -> str:
+def cpu_flags() -> str:
     """What -march=native depends on; a cache shared between machines then holds a library for each."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

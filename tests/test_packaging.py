@@ -23,7 +23,8 @@ FOLDERS = {"mindcold": "mindcold", "ops": "mindcold/ops", "model_zoo": "mindcold
 CODE = (".py", ".cc", ".h", ".typed")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-OTHERS = {"peer.py": {"torch", "transformers", "peft"}, "llama_cpp.py": {"llama_cpp", "gguf"}}
+_TORCH = {"torch", "transformers", "peft"}
+OTHERS = {"peer.py": _TORCH, "peft_peer.py": _TORCH, "llama_cpp.py": {"llama_cpp", "gguf"}}
 """Programs that are measured beside mindcold, in interpreters of their own, and what these have."""
 
 

@@ -18,11 +18,11 @@ from mindcold.batch.job import Summary, share
 from mindcold.batch.journal import Journal
 from mindcold.batch.parts import Parts
 from mindcold.batch.progress import Progress
-from mindcold.batch.rank import Rank
 from mindcold.batch.response import error_record
-from mindcold.batch.stop import AGAIN
 from mindcold.cli import batch
 from mindcold.errors import BatchError, MindcoldError, one_line
+from mindcold.jobs.rank import Rank
+from mindcold.jobs.stop import AGAIN
 from mindcold.ray import answer_lines, require_ray
 
 PART = Rank(0, 2)

@@ -122,19 +122,32 @@ def train_on(
     args, run: str, texts, weights, config: ModelConfig, rate: float, warmup: int, folder: Path = BASE
 ) -> None:
     """One run over texts, exported as the base or another model."""
-    from mindcold.training.data import TrainingSet, pack
     from mindcold.training.model import TrainingLM
-    from mindcold.training.trainer import Trainer, TrainingSettings
+    from mindcold.training.reading import TextEncoder
+    from mindcold.training.rows import cut
 
-    tokenizer = Tokenizer(BASE)
-    tokens, labels = pack(([*tokenizer.encode(text), 2] for text in texts), LENGTH)
-    steps = args.base_steps or len(tokens) // args.batch
-    print(f"{run}: {tokens.size} tokens, {steps} steps of {args.batch} rows of {LENGTH}", file=sys.stderr)
-    network = TrainingLM(config, args.batch, LENGTH, weights)
-    settings = TrainingSettings(steps, rate, warmup_steps=min(warmup, steps), save_every=100)
-    data = TrainingSet(tokens, labels, args.batch, steps, args.seed)
-    Trainer(network, data, settings, args.work / run).train(args.resume)
+    encoder = TextEncoder(Tokenizer(BASE), 2)
+    rows = cut(map(encoder.document, texts), LENGTH)
+    steps = args.base_steps or len(rows) // args.batch
+    print(f"{run}: {steps} steps of {args.batch} of {len(rows)} rows of {LENGTH} tokens", file=sys.stderr)
+    network = TrainingLM(config, weights)
+    train_network(args, args.work / run, network, rows, LENGTH, args.batch, steps, rate, warmup)
     export_model(network, config, folder)
+
+
+def train_network(
+    args, folder: Path, network, rows, length: int, batch: int, steps: int, rate: float, warmup: int
+) -> None:
+    """One run of the training loop."""
+    from mindcold.training.data import TrainingSet
+    from mindcold.training.settings import TrainingSettings
+    from mindcold.training.trainer import Trainer
+
+    settings = TrainingSettings(steps, rate, warmup_steps=min(warmup, steps), save_every=100)
+    trainer = Trainer(network, TrainingSet(rows, length, batch, args.seed, buckets=False), settings, folder)
+    if not args.resume:
+        trainer.forget()
+    trainer.train()
 
 
 def read_weights(config: ModelConfig) -> dict:
@@ -202,19 +215,17 @@ def train_adapter(
     args, folder: Path, texts, rank: int, targets: str, steps: int, rate: float, length: int = LENGTH
 ) -> None:
     """One adapter on prompts and completions."""
-    from mindcold.training.data import Example, TrainingSet, pad
-    from mindcold.training.model import LoraSettings, TrainingLM
-    from mindcold.training.trainer import Trainer, TrainingSettings
+    from mindcold.training.lora import LoraSettings
+    from mindcold.training.model import TrainingLM
+    from mindcold.training.reading import TextEncoder
 
-    config, tokenizer = ModelConfig.from_folder(BASE), Tokenizer(BASE)
+    config, encoder = ModelConfig.from_folder(BASE), TextEncoder(Tokenizer(BASE), 2)
     lora = LoraSettings(rank, 2.0 * rank, tuple(targets.split(",")), args.seed)
     batch = 16
-    tokens, labels = pad((Example(*text) for text in islice(texts, steps * batch)), tokenizer, 2, length)
-    network = TrainingLM(config, batch, length, read_weights(config), lora)
-    settings = TrainingSettings(steps, rate, warmup_steps=min(20, steps), save_every=100)
-    data = TrainingSet(tokens, labels, batch, steps, args.seed)
-    Trainer(network, data, settings, args.work / folder.name).train(args.resume)
-    export_adapter(network, config, lora, BASE.name, folder)
+    rows = [encoder.completion(*text).row() for text in islice(texts, steps * batch)]
+    network = TrainingLM(config, read_weights(config), lora)
+    train_network(args, args.work / folder.name, network, rows, length, batch, steps, rate, 20)
+    export_adapter(network, config, BASE.name, folder)
 
 
 def draw_pictures(args: argparse.Namespace) -> None:
@@ -224,7 +235,7 @@ def draw_pictures(args: argparse.Namespace) -> None:
     models = {("base", "habits"): BASE, (args.adapter.name,): args.adapter, ("draft",): DRAFT}
     models |= {(folder.name,): folder for folder in (KEYWORDS, REPLIES, EDITS)}
     for runs, folder in models.items():
-        draw(folder, [args.work / run / "loss.csv" for run in runs])
+        draw(folder, [args.work / run / "loss.jsonl" for run in runs])
 
 
 def evaluate(args: argparse.Namespace) -> None:

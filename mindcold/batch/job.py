@@ -10,7 +10,7 @@ from mindcold.batch.input_file import InputFile, Line
 from mindcold.batch.journal import Journal
 from mindcold.batch.progress import Progress
 from mindcold.batch.responder import Responder
-from mindcold.batch.stop import GRACE, StopSignal
+from mindcold.jobs.stop import GRACE, StopSignal
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from mindcold.batch.journal import Journal, Place, places
-from mindcold.batch.rank import Rank
 from mindcold.errors import BatchError
 from mindcold.files import atomic
+from mindcold.jobs.rank import Rank
 
 
 class Parts:

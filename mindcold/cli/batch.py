@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what is left of the job; 75 where a signal stopped it before the end."""
     from mindcold.batch.input_file import InputFile
     from mindcold.batch.parts import Parts
-    from mindcold.batch.rank import Rank
+    from mindcold.jobs.rank import Rank
 
     rank = Rank.of_environment()
     if rank is None:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcold.batch.journal import Journal
     from mindcold.batch.progress import Progress
     from mindcold.batch.responder import Responder
-    from mindcold.batch.stop import AGAIN, StopSignal
+    from mindcold.jobs.stop import AGAIN, StopSignal
 
     setting = setting_of(args)
     with StopSignal() as stop:

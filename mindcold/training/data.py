@@ -1,114 +1,141 @@
-"""Training data: documents packed into blocks, or prompt and completion pairs with the prompt left out of the loss."""
+"""The batches of a run: rows of like length together, in an order that depends on the seed alone."""
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from mindcold.errors import TrainingError
-from mindcold.tokenizer import Tokenizer
-from mindcold.training.model import IGNORED
+from mindcold.jobs.rank import Rank
+from mindcold.training.batch import Batch
+from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.rows import Row
+
+SHORTEST, STEP = 32, 16
+"""Tokens of the shortest rows that have graphs of their own, and what lengths are multiples of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One training text: the completion counts in the loss, the prompt does not."""
+def widths(rows: Sequence[Row], length: int, batch: int) -> list[int]:
+    """Lengths of rows that get graphs of their own, ascending: `length`, its half and its quarter, where rows fit.
 
-    prompt: str
-    completion: str
+    A length that fewer than a batch of rows have is left out, since its rows go up to the next one.
+    """
+    found, before = [], 0
+    for part in (4, 2, 1):
+        width = length if part == 1 else max(SHORTEST, -(-length // (part * STEP)) * STEP)
+        count = sum(before < len(row.tokens) <= width for row in rows)
+        if part == 1 or (width < length and count >= batch and width not in found):
+            found.append(width)
+            before = width
+    return found
 
 
 class TrainingSet:
-    """Rows of tokens and labels, int32 [rows, length], and the batch of every step.
+    """Rows as the batches of every step.
 
-    The order is a permutation per epoch that depends on the seed alone, so a resumed run sees the same batches.
+    An epoch is a permutation of the rows, put together by length; the few that fill no batch are left out of it. A step
+    has `accumulation` batches on each of the processes, which take them in turn: the same batches make up a step
+    whether processes or accumulation are many. Batches are scaled so that their losses add up to the mean over all
+    labels of the step. Raises TrainingError for rows that do not fit or are fewer than a batch.
     """
 
-    def __init__(self, tokens: np.ndarray, labels: np.ndarray, batch: int, steps: int, seed: int):
-        if len(tokens) < batch:
-            raise TrainingError(f"data: {len(tokens)} rows are fewer than one batch of {batch}; give more text")
-        self.tokens, self.labels, self.batch, self.steps, self.seed = tokens, labels, batch, steps, seed
-
-    def __len__(self) -> int:
-        return self.steps
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        length: int,
+        batch: int,
+        seed: int,
+        accumulation: int = 1,
+        rank: Rank | None = None,
+        buckets: bool = True,
+    ):
+        if len(rows) < batch:
+            raise TrainingError(f"data: {len(rows)} rows are fewer than one batch of {batch}; give more text")
+        self._rows, self._batch, self._seed = rows, batch, seed
+        self._accumulation, self._rank = accumulation, rank or Rank()
+        self._lengths = np.array([len(row.tokens) for row in rows])
+        self._counted = np.array([row.counted for row in rows])
+        if self._lengths.max() > length:
+            raise TrainingError(f"data: a row of {self._lengths.max()} tokens is above sequence_length {length}")
+        self._widths = widths(rows, length, batch) if buckets else [length]
+        # in graphs of a fixed size there is room for the batch with the largest number of labels
+        self._room = {width: self._room_of(width) for width in self._widths}
+        self._plan = lru_cache(2)(self._make_plan)
 
     @property
-    def counted(self) -> int:
-        """Bound of the labels of a batch that are not IGNORED."""
-        return self.batch * int((self.labels != IGNORED).sum(axis=1).max())
+    def per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return len(self._rows) // self._batch
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens and labels of one step, int32 [batch, length] each."""
-        per_epoch = len(self.tokens) // self.batch
-        epoch, place = divmod(int(step), per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.tokens))
-        rows = order[place * self.batch : (place + 1) * self.batch]
-        return self.tokens[rows], self.labels[rows]
+    @property
+    def per_step(self) -> int:
+        """Batches of a step, of all processes."""
+        return self._accumulation * self._rank.size
 
+    def steps(self, epochs: float) -> int:
+        """Steps that go through the rows so many times, at least one."""
+        return max(1, round(epochs * self.per_epoch / self.per_step))
 
-def pack(documents: Iterable[Sequence[int]], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenate token ids of documents and cut them into rows: tokens and next tokens, int32 [rows, length]."""
-    stream = np.fromiter((token for document in documents for token in document), np.int32)
-    rows = max(0, len(stream) - 1) // length
-    tokens = stream[: rows * length].reshape(rows, length)
-    labels = stream[1 : rows * length + 1].reshape(rows, length)
-    return tokens, labels
+    def labels(self, step: int) -> int:
+        """Labels that count in a step, from 0."""
+        return sum(int(self._counted[self._place(number)[1]].sum()) for number in self._numbers(step))
 
+    def batches(self, step: int) -> list[Batch]:
+        """What this process computes in a step, from 0."""
+        scale = 1.0 / self.labels(step)
+        numbers = self._numbers(step)[self._rank.number :: self._rank.size]
+        return [self._make(*self._place(number), scale, number) for number in numbers]
 
-def pad(examples: Iterable[Example], tokenizer: Tokenizer, eos: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """One example per row, end-of-text added; labels are IGNORED on the prompt and the padding.
+    def in_order(self) -> list[Batch]:
+        """All rows once, the last batch filled up with rows that do not count; scaled to the mean over all labels."""
+        order = np.argsort(self._lengths, kind="stable")
+        scale = 1.0 / int(self._counted.sum())
+        found: list[Batch] = []
+        for first in range(0, len(order), self._batch):
+            chosen = order[first : first + self._batch]
+            width = next(width for width in self._widths if width >= self._lengths[chosen].max())
+            found.append(self._make(width, chosen, scale, len(found)))
+        return found
 
-    Raises TrainingError for an example that does not fit a row.
-    """
-    tokens, labels = [], []
-    for number, example in enumerate(examples):
-        prompt = tokenizer.encode(example.prompt)
-        # the two parts are tokenised together, as they will be at decoding time
-        whole = [*tokenizer.encode(example.prompt + example.completion), eos]
-        if whole[: len(prompt)] != prompt:
-            whole = [*prompt, *tokenizer.encode(example.completion, add_special_tokens=False), eos]
-        if len(whole) - 1 > length:
-            raise TrainingError(f"data: example {number + 1} has {len(whole)} tokens, sequence_length is {length}")
-        following = np.full(length, IGNORED, np.int32)
-        following[len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
-        row = np.full(length, eos, np.int32)
-        row[: len(whole) - 1] = whole[:-1]
-        tokens.append(row)
-        labels.append(following)
-    if not tokens:
-        raise TrainingError("data: no examples")
-    return np.stack(tokens), np.stack(labels)
+    def _numbers(self, step: int) -> range:
+        return range(step * self.per_step, (step + 1) * self.per_step)
 
+    def _place(self, number: int) -> tuple[int, np.ndarray]:
+        """Width and rows of a batch of the run."""
+        epoch, place = divmod(number, self.per_epoch)
+        return self._plan(epoch)[place]
 
-def read_data(path: Path, tokenizer: Tokenizer, eos: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a file: .txt with one document per line, or .jsonl with "text" or "prompt" and "completion".
+    def _make_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        """Width and rows of all batches of an epoch."""
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(len(self._rows))
+        found: list[tuple[int, np.ndarray]] = []
+        left, before = order[:0], -1
+        for width in self._widths:
+            fits = (self._lengths[order] > before) & (self._lengths[order] <= width)
+            here = np.concatenate([left, order[fits]])
+            whole = len(here) // self._batch * self._batch
+            found += [(width, rows) for rows in here[:whole].reshape(-1, self._batch)]
+            left, before = here[whole:], width
+        return [found[i] for i in rng.permutation(len(found))] if len(self._widths) > 1 else found
 
-    Raises TrainingError naming the file and the line.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if path.suffix != ".jsonl":
-        return pack(([*tokenizer.encode(line), eos] for line in lines if line.strip()), length)
-    examples, documents = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-        except ValueError:
-            raise TrainingError(f"{path}: line {number}: not valid JSON") from None
-        if isinstance(item, dict) and isinstance(item.get("text"), str):
-            documents.append(item["text"])
-        elif isinstance(item, dict) and all(isinstance(item.get(key), str) for key in ("prompt", "completion")):
-            examples.append(Example(item["prompt"], item["completion"]))
-        else:
-            raise TrainingError(f"{path}: line {number}: strings text, or prompt and completion, are expected")
-    if examples and documents:
-        raise TrainingError(f"{path}: lines with text and lines with prompt and completion cannot be mixed")
-    if documents:
-        return pack(([*tokenizer.encode(text), eos] for text in documents), length)
-    return pad(examples, tokenizer, eos, length)
+    def _room_of(self, width: int) -> int:
+        """Places of a batch: its largest possible number of labels, rounded up to whole slices."""
+        counts = np.sort(self._counted[self._lengths <= width])[::-1]
+        most = max(1, int(counts[: self._batch].sum()))
+        return most if most <= SLICE else -(-most // SLICE) * SLICE
+
+    def _make(self, width: int, chosen: np.ndarray, scale: float, number: int) -> Batch:
+        tokens = np.zeros((self._batch, width), np.int32)
+        documents = np.full((self._batch, width), -1, np.int32)
+        labels = np.full((self._batch, width), IGNORED, np.int32)
+        for line, place in enumerate(chosen):
+            row = self._rows[place]
+            count = len(row.tokens)
+            tokens[line, :count], labels[line, :count] = row.tokens, row.labels
+            documents[line, :count] = row.documents
+        found = np.flatnonzero(labels != IGNORED)
+        room = self._room[width]
+        places, wanted = np.zeros(room, np.int32), np.full(room, IGNORED, np.int32)
+        places[: len(found)], wanted[: len(found)] = found, labels.ravel()[found]
+        return Batch(tokens, documents, places, wanted, scale, number)

@@ -1,6 +1,9 @@
-"""The training network: the same Llama mathematics as the engine's, over whole sequences and with gradients."""
+"""The training network: the engine's mathematics over whole sequences, with gradients, layer by layer."""
 
 import math
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -9,181 +12,229 @@ from mindspore import nn, ops
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.model.rope import inverse_frequencies
-from mindcold.model.shapes import has_bias, weight_shapes
-from mindcold.ops.rms_norm import RMSNorm
+from mindcold.model.shapes import EMBEDDING, has_bias, weight_shapes
+from mindcold.ops import frozen_matmul
+from mindcold.training.batch import Batch
+from mindcold.training.layer import HEAD_NORMS, MODULES, NORMS, LayerBackward, LayerForward, LayerPlan, Mask
+from mindcold.training.linear import LinearPlan
+from mindcold.training.lora import LoraSettings
+from mindcold.training.loss import SLICE, HeadLoss, Logits
+from mindcold.training.sums import Sum
 
-IGNORED = -100
-"""Label of positions that do not count in the loss."""
-
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Linear layers a LoRA adapter can be put on."""
+FINAL_NORM = "model.norm.weight"
+_TABLE = f"{EMBEDDING}.weight"
 
 
-class Linear(nn.Cell):
-    """x W^T (+ bias), and with LoRA + scaling * (x A^T) B^T while W stays as it is: [..., in] -> [..., out]."""
+class _Embed(nn.Cell):
+    """tokens int32 [batch, length] -> [T, hidden]."""
 
-    def __init__(self, module: str, weights: dict[str, ms.Parameter], config: ModelConfig, lora: "LoraSettings | None"):
+    def __init__(self) -> None:
         super().__init__(auto_prefix=False)
-        self.weight = weights[f"{module}.weight"]
-        self.biased = has_bias(config, module)
-        if self.biased:
-            self.bias = weights[f"{module}.bias"]
-        self.adapted = lora is not None and module.rsplit(".", 1)[-1] in lora.targets
-        if lora is not None and self.adapted:
-            out_size, in_size = self.weight.shape
-            bound = 1 / math.sqrt(in_size)  # kaiming-uniform with a = sqrt(5), the initialisation of peft
-            down = lora.rng.uniform(-bound, bound, (lora.rank, in_size)).astype(np.float32)
-            self.lora_a = ms.Parameter(ms.Tensor(down), name=f"{module}.lora_A.weight")
-            self.lora_b = ms.Parameter(
-                ms.Tensor(np.zeros((out_size, lora.rank), np.float32)), f"{module}.lora_B.weight"
-            )
-            self.scaling = lora.alpha / lora.rank
-        self.matmul = ops.MatMul(transpose_b=True)
 
-    def construct(self, x):
-        y = self.matmul(x, self.weight)
-        if self.biased:
-            y = y + self.bias
-        if self.adapted:
-            y = y + self.matmul(self.matmul(x, self.lora_a), self.lora_b) * self.scaling
-        return y
+    def construct(self, tokens, table):
+        return ops.gather(table, tokens.reshape(-1), 0)
 
 
-class LoraSettings:
-    """Rank, alpha and target modules of an adapter to train; TrainingError names an unknown module."""
+class _EmbedBackward(nn.Cell):
+    """Gradient of the embedding table [vocab, hidden], added to that of the output projection where it is the same."""
 
-    def __init__(self, rank: int, alpha: float, targets: tuple[str, ...], seed: int = 0):
-        unknown = sorted(set(targets) - set(TARGETS))
-        if unknown or not targets:
-            raise TrainingError(
-                f"target_modules: {', '.join(unknown) or 'none given'}; choose from {', '.join(TARGETS)}"
-            )
-        if rank < 1 or alpha <= 0:
-            raise TrainingError(f"lora_rank and lora_alpha: positive numbers are expected, found {rank} and {alpha}")
-        self.rank, self.alpha, self.targets = rank, alpha, targets
-        self.rng = np.random.default_rng(seed)
-
-
-class Block(nn.Cell):
-    """One decoder layer over [batch * length, hidden]; attention is causal within each sequence."""
-
-    def __init__(self, layer: int, config: ModelConfig, batch: int, length: int, linear, weights):
+    def __init__(self, vocab: int):
         super().__init__(auto_prefix=False)
-        name = f"model.layers.{layer}"
-        self.shape = (batch, length)
-        self.heads, self.kv_heads, self.head_dim = (
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-        )
-        self.groups = self.heads // self.kv_heads
-        self.q_proj = linear(f"{name}.self_attn.q_proj")
-        self.k_proj = linear(f"{name}.self_attn.k_proj")
-        self.v_proj = linear(f"{name}.self_attn.v_proj")
-        self.o_proj = linear(f"{name}.self_attn.o_proj")
-        self.gate_proj = linear(f"{name}.mlp.gate_proj")
-        self.up_proj = linear(f"{name}.mlp.up_proj")
-        self.down_proj = linear(f"{name}.mlp.down_proj")
-        self.norm1 = RMSNorm(weights[f"{name}.input_layernorm.weight"], config.rms_norm_eps)
-        self.norm2 = RMSNorm(weights[f"{name}.post_attention_layernorm.weight"], config.rms_norm_eps)
-        angles = np.arange(length, dtype=np.float32)[:, None] * inverse_frequencies(config)[None]
-        self.cos, self.sin = ms.Tensor(np.cos(angles)), ms.Tensor(np.sin(angles))
-        # scores of later positions are lost in this constant; finite, so that gradients stay finite
-        self.mask = ms.Tensor(np.triu(np.full((length, length), -1e9, np.float32), 1))
-        self.scores = ops.BatchMatMul(transpose_b=True)
-        self.mix = ops.BatchMatMul()
-        self.softmax = ops.Softmax(-1)
-        self.half = self.head_dim // 2
+        self.vocab, self.segments = vocab, ops.UnsortedSegmentSum()
 
-    def split(self, x, heads):
-        """[batch * length, heads * head_dim] -> [batch, heads, length, head_dim]."""
-        return x.reshape(self.shape[0], self.shape[1], heads, self.head_dim).transpose(0, 2, 1, 3)
-
-    def rotate(self, x):
-        """Rotary embedding: [batch, heads, length, head_dim] -> the same."""
-        first, second = x[:, :, :, : self.half], x[:, :, :, self.half :]
-        return ops.cat((first * self.cos - second * self.sin, second * self.cos + first * self.sin), -1)
-
-    def attend(self, x):
-        """Causal self-attention: [batch * length, hidden] -> the same."""
-        batch, length = self.shape
-        q = self.rotate(self.split(self.q_proj(x), self.heads))
-        k = self.rotate(self.split(self.k_proj(x), self.kv_heads))
-        v = self.split(self.v_proj(x), self.kv_heads)
-        # the query heads of one key head side by side: [batch, kv_heads, groups * length, head_dim]
-        q = q.reshape(batch, self.kv_heads, self.groups * length, self.head_dim)
-        scores = self.scores(q, k) * (self.head_dim**-0.5)
-        scores = scores.reshape(batch, self.kv_heads, self.groups, length, length) + self.mask
-        p = self.softmax(scores).reshape(batch, self.kv_heads, self.groups * length, length)
-        y = self.mix(p, v).reshape(batch, self.heads, length, self.head_dim).transpose(0, 2, 1, 3)
-        return self.o_proj(y.reshape(batch * length, self.heads * self.head_dim))
-
-    def construct(self, x):
-        x = x + self.attend(self.norm1(x))
-        h = self.norm2(x)
-        return x + self.down_proj(ops.silu(self.gate_proj(h)) * self.up_proj(h))
+    def construct(self, tokens, dx, *of_head):
+        found = self.segments(dx, tokens.reshape(-1), self.vocab)
+        return found if len(of_head) == 0 else found + of_head[0]
 
 
-class TrainingLM(nn.Cell):
-    """A Llama or Mistral-shaped network over fixed [batch, length] token ids, parameters named as in HuggingFace.
+class TrainingLM:
+    """A Llama, Mistral, Qwen2 or Qwen3 model to train: the whole of it, or a LoRA adapter on it.
 
-    construct(tokens int32 [batch, length], labels int32 [batch, length]) -> mean cross-entropy in nats, float32 scalar;
-    labels are the next tokens, IGNORED where a position does not count. At most `counted` positions of a batch may
-    count (all by default): the others need no logits, which with a large vocabulary are much of the work.
+    `weights` are float32 by HuggingFace name, each asked for once. With `dtype` "bfloat16" the matrices of a base that
+    is not trained are kept in it, and what is multiplied with them is rounded to it; sums and all else are float32.
+    Graphs are compiled for every shape of batch that comes, those of a layer once for all layers alike. MindSpore takes
+    one thread at a time: callers hold the runtime's lock.
     """
 
     def __init__(
         self,
         config: ModelConfig,
-        batch: int,
-        length: int,
-        weights: dict[str, np.ndarray],
+        weights: Mapping[str, np.ndarray],
         lora: LoraSettings | None = None,
-        counted: int | None = None,
+        dtype: str = "float32",
     ):
-        super().__init__(auto_prefix=False)
-        if config.model_type not in ("llama", "mistral"):
-            raise TrainingError(f"model_type: {config.model_type!r} cannot be trained here, only llama and mistral")
-        if length > config.max_position_embeddings:
-            limit = config.max_position_embeddings
+        ms.set_context(mode=ms.GRAPH_MODE)
+        self.config, self.lora = config, lora
+        self._packed = lora is not None and dtype == "bfloat16"
+        whole = lora is None
+        self._modules = {} if lora is None else lora.modules(config)
+        names = list(weight_shapes(config))
+        start = {name: weights[name] for name in names} if lora is None else lora.initial(config)
+        # Tensors and not Parameters are what graphs take: a graph with a Parameter among its inputs is that Parameter's
+        self._values: dict[str, ms.Tensor] = {}
+        self._head = _TABLE if config.tie_word_embeddings else "lm_head.weight"
+        for name in names:
+            self._values |= self._kept(name, start[name] if whole else weights[name])
+        self.trainable = {name: ms.Parameter(ms.Tensor(value), name=name) for name, value in start.items()}
+        self._values |= {name: ms.Tensor(value) for name, value in start.items()}
+        layers = range(config.num_hidden_layers)
+        self._plans = [self._plan(i, dropout=True) for i in layers]
+        self._names_of = [self._operands_of(i) for i in layers]
+        self._names = [self._gradients_of(i) for i in layers]
+        self._masks = {window: _graph(Mask, window) for window in {config.window(i) for i in layers}}
+        epsilon = config.rms_norm_eps
+        self._embed, self._embed_backward = _graph(_Embed), _graph(_EmbedBackward, config.vocab_size)
+        head = (self._packed, config.hidden_size)
+        self._loss = _graph(HeadLoss, config.vocab_size, epsilon, False, False, *head)
+        self._gradient = _graph(HeadLoss, config.vocab_size, epsilon, True, whole, *head)
+        self._logits, self._sum = _graph(Logits, epsilon), _graph(Sum)
+        self._rotation = lru_cache(16)(self._make_rotation)
+
+    def _kept(self, name: str, value: np.ndarray) -> dict[str, ms.Tensor]:
+        """A weight as the graphs take it: matrices in two packed forms if the base is in bfloat16, else as it is.
+
+        Of the embedding and the output projection single lines are needed too.
+        """
+        found = {}
+        if self._packed and value.ndim == 2 and (name != _TABLE or name == self._head):
+            outputs, inputs = value.shape
+            pack = frozen_matmul.body(outputs=outputs).pack, frozen_matmul.body(outputs=inputs).pack
+            first = f"{name}.packed" if name == self._head else name
+            found = {first: pack[0](value), f"{name}.transposed": pack[1](np.ascontiguousarray(value.T))}
+        if name not in found:
+            found[name] = ms.Tensor(np.ascontiguousarray(value))
+        return found
+
+    def update(self, values: Iterable[ms.Tensor]) -> None:
+        """Go on with these values of what is trained, in the order of `trainable`."""
+        self._values |= zip(self.trainable, values, strict=True)
+
+    def gradients(self, batch: Batch) -> tuple[ms.Tensor, list[ms.Tensor]]:
+        """Scaled loss of a batch, float32 scalar, and its gradients in the order of `trainable`."""
+        noise = self._noise(batch)
+        tokens, geometry = ms.Tensor(batch.tokens), self._geometry(batch)
+        x, kept = self._embed(tokens, self._values[_TABLE]), []
+        for i, plan in enumerate(self._plans):
+            y, *rest = _graph(LayerForward, self.config, plan)(x, *geometry[i], *self._operands(i, noise))
+            kept.append((x, *rest))
+            x = y
+        found: dict[str, ms.Tensor] = {}
+        loss, dx, *rest = self._by_slice(self._gradient, x, batch)
+        for i in reversed(range(len(kept))):
+            operands = (*geometry[i], *self._operands(i, noise))
+            backward = _graph(LayerBackward, self.config, self._plans[i])
+            dx, *mine = _tuple(backward(dx, *kept.pop(), *operands))
+            found |= zip(self._names[i], mine, strict=True)
+        if self.lora is None:
+            found[FINAL_NORM], of_head = rest
+            tied = self._head == _TABLE
+            if not tied:
+                found[self._head] = of_head
+            found[_TABLE] = self._embed_backward(tokens, dx, *([of_head] if tied else []))
+        return loss, [found[name] for name in self.trainable]
+
+    def loss(self, batch: Batch) -> ms.Tensor:
+        """Scaled loss of a batch without dropout, float32 scalar."""
+        return self._by_slice(self._loss, self._states(batch), batch)[0]
+
+    def logits(self, batch: Batch) -> np.ndarray:
+        """Logits of every position, float32 [batch, length, vocab], without dropout."""
+        found = self._logits(self._states(batch), *self._ends())
+        return found.asnumpy().reshape(*batch.tokens.shape, -1)
+
+    def _states(self, batch: Batch) -> ms.Tensor:
+        geometry = self._geometry(batch)
+        x = self._embed(ms.Tensor(batch.tokens), self._values[_TABLE])
+        for i in range(len(self._plans)):
+            forward = _graph(LayerForward, self.config, self._plan(i, dropout=False))
+            x = forward(x, *geometry[i], *self._operands(i, None))[0]
+        return x
+
+    def _by_slice(self, graph: Any, x: ms.Tensor, batch: Batch) -> tuple[ms.Tensor, ...]:
+        """The sums of what a graph of the loss gives for each slice of the places."""
+        found: tuple[ms.Tensor, ...] | None = None
+        for labelled in batch.labelled(SLICE):
+            mine = _tuple(graph(x, *labelled, *self._ends()))
+            found = mine if found is None else self._sum(*found, *mine)
+        assert found is not None
+        return found
+
+    def _ends(self) -> list[ms.Tensor]:
+        """Weight of the final norm, the output projection and its packed forms."""
+        names = (FINAL_NORM, self._head, f"{self._head}.packed", f"{self._head}.transposed")
+        return [self._values[name] for name in names if name in self._values]
+
+    def _geometry(self, batch: Batch) -> list[tuple[ms.Tensor, ms.Tensor, ms.Tensor]]:
+        """Mask, cosine and sine of every layer."""
+        length = batch.tokens.shape[1]
+        if length > self.config.max_position_embeddings:
+            limit = self.config.max_position_embeddings
             raise TrainingError(f"sequence_length: {length} is above the model's max_position_embeddings {limit}")
-        parameters = {
-            name: ms.Parameter(ms.Tensor(value), name=name, requires_grad=lora is None)
-            for name, value in weights.items()
-        }
+        documents = ms.Tensor(batch.documents)
+        masks = {window: mask(documents) for window, mask in self._masks.items()}
+        layers = range(self.config.num_hidden_layers)
+        return [(masks[self.config.window(i)], *self._rotation(length)) for i in layers]
 
-        def linear(module: str) -> Linear:
-            return Linear(module, parameters, config, lora)
+    def _make_rotation(self, length: int) -> tuple[ms.Tensor, ms.Tensor]:
+        angles = np.arange(length, dtype=np.float32)[:, None] * inverse_frequencies(self.config)[None]
+        return ms.Tensor(np.cos(angles)), ms.Tensor(np.sin(angles))
 
-        self.embedding = parameters["model.embed_tokens.weight"]
-        blocks = [Block(i, config, batch, length, linear, parameters) for i in range(config.num_hidden_layers)]
-        self.blocks = nn.CellList(blocks, auto_prefix=False)
-        self.norm = RMSNorm(parameters["model.norm.weight"], config.rms_norm_eps)
-        self.head = self.embedding if config.tie_word_embeddings else parameters["lm_head.weight"]
-        self.vocab = config.vocab_size
-        self.gather, self.matmul = ops.Gather(), ops.MatMul(transpose_b=True)
-        # none where all count
-        self.counted = counted if counted is not None and counted < batch * length else 0
-        self.largest = ops.TopK()
-        self.cross_entropy = nn.CrossEntropyLoss(ignore_index=IGNORED)
+    def _plan(self, layer: int, dropout: bool) -> LayerPlan:
+        linears = []
+        for name in MODULES:
+            module = f"model.layers.{layer}.{name}"
+            plan = LinearPlan(has_bias(self.config, module), self.lora is None, packed=self._packed)
+            if self.lora is not None and (item := self._modules.get(module)) is not None:
+                kept = self.lora.dropout if dropout else 0.0
+                plan = LinearPlan(plan.biased, False, item.rank, item.scaling, kept, self._packed)
+            linears.append(plan)
+        return LayerPlan(tuple(linears), self.lora is None)
 
-    def hidden(self, tokens):
-        """States before the head, float32 [batch * length, hidden]."""
-        x = self.gather(self.embedding, tokens.reshape(-1), 0)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+    def _operands_of(self, layer: int) -> list[str]:
+        """Names of what the graphs of a layer take, in the order of `Layer`, without noise."""
+        prefix = f"model.layers.{layer}."
+        norms = (*NORMS, *(HEAD_NORMS if self.config.qk_norm else ()))
+        names = [f"{prefix}{name}.weight" for name in norms]
+        names += [f"{prefix}{name}.{leaf}" for name in MODULES for leaf in _LEAVES]
+        return [name for name in names if name in self._values]
 
-    def logits(self, tokens):
-        """Logits float32 [batch * length, vocab]."""
-        return self.matmul(self.hidden(tokens), self.head)
+    def _gradients_of(self, layer: int) -> list[str]:
+        """Names of the gradients that the backward graph of a layer gives, in their order."""
+        return [name for name in self._names_of[layer] if name in self.trainable]
 
-    def construct(self, tokens, labels):
-        x, labels = self.hidden(tokens), labels.reshape(-1)
-        if self.counted:
-            places = self.largest((labels != IGNORED).astype(ms.float32), self.counted)[1]
-            x, labels = self.gather(x, places, 0), self.gather(labels, places, 0)
-        return self.cross_entropy(self.matmul(x, self.head), labels)
+    def _noise(self, batch: Batch) -> dict[str, ms.Tensor] | None:
+        """Random numbers of every adapted layer's rows, int32 [T, 1], from the seed and the batch's number alone."""
+        if self.lora is None or not self.lora.dropout:
+            return None
+        rng = np.random.default_rng([self.lora.seed, batch.number])
+        rows = batch.tokens.size
+        numbers = rng.integers(-(2**31), 2**31, (len(self._modules), rows, 1)).astype(np.int32)
+        return {module: ms.Tensor(item) for module, item in zip(self._modules, numbers, strict=True)}
+
+    def _operands(self, layer: int, noise: dict[str, ms.Tensor] | None) -> list[ms.Tensor]:
+        """What the graphs of a layer take; the noise of a low-rank update after its pair."""
+        found = []
+        for name in self._names_of[layer]:
+            found.append(self._values[name])
+            module, pair, _ = name.partition(".lora_B")
+            if pair and noise is not None:
+                found.append(noise[module])
+        return found
+
+
+_PAIR = ("lora_A.weight", "lora_B.weight")
+_LEAVES = ("weight", "weight.transposed", "bias", *_PAIR)
+
+
+@cache
+def _graph(kind: type[nn.Cell], *settings: Any) -> Any:
+    """A graph, of which a process has one for the same settings: it is compiled once for every shape of its inputs."""
+    return kind(*settings)
+
+
+def _tuple(found: Any) -> tuple:
+    """The outputs of a graph, of which there may be one."""
+    return found if isinstance(found, tuple) else (found,)
 
 
 def initial_weights(config: ModelConfig, seed: int) -> dict[str, np.ndarray]:

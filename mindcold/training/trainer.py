@@ -1,139 +1,182 @@
-"""The training loop: AdamW, clipping, schedule, progress, checkpoints that a stopped run goes on from."""
+"""The training loop: steps, evaluations, and checkpoints that a run which was stopped or killed goes on from."""
 
-import csv
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import dataset, nn, ops
-from tqdm import tqdm
 
 from mindcold.engine.runtime import LOCK
-from mindcold.errors import TrainingError, one_line
-from mindcold.files import atomic
+from mindcold.errors import TrainingError
+from mindcold.jobs.rank import Rank
 from mindcold.ops import interrupts
+from mindcold.training import checkpoint, loss_log
 from mindcold.training.data import TrainingSet
+from mindcold.training.loss_log import LossLog
 from mindcold.training.model import TrainingLM
-from mindcold.training.schedule import warmup_cosine
-
-CHECKPOINT = "checkpoint.safetensors"
-LOSS_LOG = "loss.csv"
+from mindcold.training.progress import Progress
+from mindcold.training.schedule import learning_rates
+from mindcold.training.settings import TrainingSettings
+from mindcold.training.sums import Sum
+from mindcold.training.update import Reduce, Update, adamw
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """Optimiser settings of one run."""
+class Outcome:
+    """How far a run has come."""
 
-    steps: int
-    learning_rate: float
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    save_every: int = 200
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "learning_rate", "clip_norm", "save_every"):
-            if getattr(self, name) <= 0:
-                raise TrainingError(f"{name}: a positive number is expected, found {getattr(self, name)}")
-        if not 0 <= self.warmup_steps <= self.steps:
-            raise TrainingError(f"warmup_steps: 0 to steps ({self.steps}) is expected, found {self.warmup_steps}")
-        if self.weight_decay < 0:
-            raise TrainingError(f"weight_decay: a number >= 0 is expected, found {self.weight_decay}")
-
-
-class TrainStep(nn.Cell):
-    """Forward, backward, clip and update in one graph: (tokens, labels) -> loss before the update, float32 scalar."""
-
-    def __init__(self, network: TrainingLM, optimizer: nn.Optimizer, clip_norm: float):
-        super().__init__(auto_prefix=False)
-        self.network, self.optimizer, self.clip_norm = network, optimizer, clip_norm
-        self.loss_and_gradients = ms.value_and_grad(network, None, optimizer.parameters)
-
-    def construct(self, tokens, labels):
-        loss, gradients = self.loss_and_gradients(tokens, labels)
-        gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
-        return ops.depend(loss, self.optimizer(gradients))
-
-
-def adamw(network: TrainingLM, settings: TrainingSettings) -> nn.Optimizer:
-    """AdamW with warm-up and cosine; matrices decay, norms and biases do not."""
-    parameters = network.trainable_params()
-    groups = [
-        {"params": [item for item in parameters if item.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
-    ]
-    rates = warmup_cosine(settings.learning_rate, settings.steps, settings.warmup_steps)
-    return nn.AdamWeightDecay([group for group in groups if group["params"]], learning_rate=rates, beta2=0.98)
+    losses: list[float]
+    """Of all its steps, nats per label."""
+    ended: bool
+    """Whether nothing is left to do: the last step was made, or evaluations ended the run early."""
+    best_step: int | None
+    """Step of the lowest held-out loss, None where nothing is held out."""
 
 
 class Trainer:
-    """One run in a folder: `train` starts it, or goes on where its checkpoint stopped."""
+    """One run in a folder. `train` begins it, or goes on with its checkpoint: bit by bit as if it had never stopped.
 
-    def __init__(self, network: TrainingLM, data: TrainingSet, settings: TrainingSettings, folder: Path):
-        ms.set_context(mode=ms.GRAPH_MODE)
-        self.network, self.data, self.settings, self.folder = network, data, settings, folder
-        self.optimizer = adamw(network, settings)
-        self.step = TrainStep(network, self.optimizer, settings.clip_norm).set_train()
-        self.losses: list[float] = []
+    `held_out` is evaluated as the settings say. `stopped` is asked between steps (and batches) whether to end now. Of
+    several processes, all of which see the same folder, the first writes.
+    """
 
-    def train(self, resume: bool = False, until: int | None = None) -> list[float]:
-        """Run to the last step (or to step `until`); the losses of all steps so far, in nats.
+    def __init__(
+        self,
+        network: TrainingLM,
+        data: TrainingSet,
+        settings: TrainingSettings,
+        folder: Path,
+        held_out: TrainingSet | None = None,
+        rank: Rank | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ):
+        self.network, self._data, self._settings, self.folder = network, data, settings, folder
+        self._rank, self._stopped = rank or Rank(), stopped
+        self._held_out = held_out.in_order()[self._rank.number :: self._rank.size] if held_out else None
+        parameters = list(network.trainable.values())
+        optimizer = adamw(parameters, settings)
+        self._update = Update(parameters, optimizer, settings.clip_norm, self._rank.size)
+        self._sum, self._reduce = Sum(), Reduce() if self._rank.size > 1 else None
+        self._state = [*parameters, *optimizer.get_parameters()]
+        self._rates = learning_rates(settings.learning_rate, settings.steps, settings.warmup_steps, settings.schedule)
 
-        Writes loss.csv and checkpoint.safetensors (network and optimiser) into the folder. Raises TrainingError when
-        the loss is not finite; the last checkpoint stays.
+    def forget(self) -> None:
+        """Begin anew: remove the files of an earlier run."""
+        for name in (checkpoint.LAST, checkpoint.BEST, loss_log.LOG, loss_log.PICTURE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def train(self, until: int | None = None) -> Outcome:
+        """Run to the last step (or to step `until`), the end by evaluation, or a stop.
+
+        Raises TrainingError when the loss is not finite; the last checkpoint stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if resume:
-            self._restore()
-        end = min(until or self.settings.steps, self.settings.steps)
-        batches = dataset.GeneratorDataset(self.data, ["tokens", "labels"], shuffle=False).skip(len(self.losses))
-        iterator = batches.create_tuple_iterator(num_epochs=1)
-        with tqdm(total=end, initial=len(self.losses), unit="step", desc="train", disable=None) as bar:
-            for tokens, labels in iterator:
-                if len(self.losses) >= end:
-                    break
-                with LOCK, interrupts.held():
-                    loss = float(self.step(tokens, labels).asnumpy())
-                if not np.isfinite(loss):
-                    raise TrainingError(
-                        f"step {len(self.losses) + 1}: the loss is {loss}; lower learning_rate and resume"
-                    )
-                self.losses.append(loss)
-                bar.update()
-                bar.set_postfix(loss=f"{np.mean(self.losses[-50:]):.3f}")
-                if len(self.losses) % self.settings.save_every == 0 or len(self.losses) == end:
-                    self._save()
-        return self.losses
-
-    def _state(self) -> list[ms.Parameter]:
-        """Everything a resumed run needs: weights that train, moments, step counter."""
-        return [*self.network.trainable_params(), *self.optimizer.get_parameters()]
-
-    def _save(self) -> None:
-        state = {item.name: item for item in self._state()}
-        rates = warmup_cosine(self.settings.learning_rate, self.settings.steps, self.settings.warmup_steps)
-        # the log first: one that is ahead of the checkpoint is cut when the run goes on
-        with atomic(self.folder / CHECKPOINT) as checkpoint:
-            items = [{"name": name, "data": value} for name, value in state.items()]
-            ms.save_checkpoint(items, str(checkpoint), format="safetensors")
-            with atomic(self.folder / LOSS_LOG) as log, log.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["step", "loss", "learning_rate"])
-                writer.writerows([i, f"{loss:.5f}", f"{rates[i - 1]:.3e}"] for i, loss in enumerate(self.losses, 1))
-
-    def _restore(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            raise TrainingError(f"{path}: no such file; nothing to resume")
+        position, last = checkpoint.Position(), self.folder / checkpoint.LAST
+        if last.exists():
+            position = checkpoint.read(last, self._state)
+            self._refresh()
+        end = min(until or self._settings.steps, self._settings.steps)
+        first = self._rank.number == 0
+        if first:
+            for half in self.folder.glob("partial-*"):  # of a process that was killed while it wrote
+                half.unlink()
+        log = LossLog(self.folder / loss_log.LOG, position.step) if first else None
+        bar = Progress(self._settings.steps, position.step) if first else None
+        saved = position.step
         try:
-            saved = ms.load_checkpoint(str(path), format="safetensors")
-        except (ValueError, RuntimeError, OSError) as error:
-            raise TrainingError(f"{path}: not a checkpoint ({one_line(error)})") from None
-        for item in self._state():
-            if item.name not in saved or saved[item.name].shape != item.shape:
-                raise TrainingError(f"{path}: {item.name}: missing or of another shape; the run had other settings")
-            item.set_data(ms.Tensor(saved[item.name].asnumpy(), item.dtype))
-        done = int(self.optimizer.global_step.asnumpy().reshape(-1)[0])
-        with (self.folder / LOSS_LOG).open(encoding="utf-8") as file:
-            self.losses = [float(row["loss"]) for row in csv.DictReader(file)][:done]
+            while position.step < end and not position.ended_early and not (self._reduce is None and self._stopped()):
+                made = self._step(position.step)
+                if made is None:
+                    break
+                loss, norm, stop = made
+                position.step += 1
+                if log is not None and bar is not None:
+                    rate = self._rates[position.step - 1]
+                    log.add(step=position.step, loss=loss, learning_rate=rate, gradient_norm=norm)
+                    bar.update(loss, self._data.labels(position.step - 1))
+                if self._is_due(position.step, self._settings.evaluate_every):
+                    self._evaluate(position, log, bar)
+                if self._is_due(position.step, self._settings.save_every):
+                    self._save(position, log)
+                    saved = position.step
+                if stop:
+                    break
+            if position.step > saved or position.ended_early:
+                self._save(position, log)
+        finally:
+            for item in (log, bar):
+                if item is not None:
+                    item.close()
+        records = log.records if log is not None else loss_log.read(self.folder / loss_log.LOG)
+        if first:
+            loss_log.draw(self.folder / loss_log.PICTURE, records, self.folder.absolute().parent.name)
+        ended = position.ended_early or position.step >= self._settings.steps
+        best = position.best_step if position.best_loss is not None else None
+        return Outcome(loss_log.losses(records), ended, best)
+
+    def use_best(self) -> None:
+        """Give the network the weights of the lowest held-out loss."""
+        checkpoint.read(self.folder / checkpoint.BEST, self.network.trainable.values())
+        self._refresh()
+
+    def _is_due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self._settings.steps
+
+    def _step(self, step: int) -> tuple[float, float, bool] | None:
+        """Loss, norm of the gradients and whether to end after this step; None where it was given up on."""
+        total, gradients = 0.0, None
+        for batch in self._data.batches(step):
+            if self._reduce is None and self._stopped():
+                return None
+            with LOCK, interrupts.held():
+                loss, found = self.network.gradients(batch)
+                gradients = found if gradients is None else list(self._sum(*gradients, *found))
+                total += float(loss.asnumpy())
+        stop = False
+        if self._reduce is not None:  # all processes end after the same step
+            total, asked = self._over_ranks(total, float(self._stopped()))
+            stop = asked > 0
+        if not math.isfinite(total):
+            raise TrainingError(f"step {step + 1}: the loss is {total}; lower learning_rate and begin with --restart")
+        with LOCK, interrupts.held():
+            norm, values = self._update(gradients or [])
+            self.network.update(values)
+            return total, float(norm.asnumpy()), stop
+
+    def _over_ranks(self, *numbers: float) -> list[float]:
+        """The sums of numbers over all processes."""
+        if self._reduce is None:
+            return list(numbers)
+        with LOCK, interrupts.held():
+            return [float(item) for item in self._reduce(ms.Tensor(np.array(numbers, np.float32))).asnumpy()]
+
+    def _evaluate(self, position: checkpoint.Position, log: LossLog | None, bar: Progress | None) -> None:
+        """Held-out loss; the weights are kept if it is the lowest so far."""
+        if self._held_out is None:
+            return
+        total = 0.0
+        for batch in self._held_out:
+            with LOCK, interrupts.held():
+                total += float(self.network.loss(batch).asnumpy())
+        loss = self._over_ranks(total)[0]
+        if position.best_loss is None or loss < position.best_loss:
+            position.best_loss, position.best_step, position.worse = loss, position.step, 0
+            if log is not None:
+                checkpoint.write(self.folder / checkpoint.BEST, self.network.trainable.values(), position)
+        else:
+            position.worse += 1
+        position.ended_early = self._settings.patience is not None and position.worse >= self._settings.patience
+        if log is not None and bar is not None:
+            log.add(step=position.step, held_out_loss=loss)
+            bar.say(f"step {position.step}: held-out loss {loss:.4f}, lowest at step {position.best_step}")
+
+    def _save(self, position: checkpoint.Position, log: LossLog | None) -> None:
+        if log is not None:
+            log.synchronise()
+            checkpoint.write(self.folder / checkpoint.LAST, self._state, position)
+
+    def _refresh(self) -> None:
+        """Give the network the values of its parameters."""
+        self.network.update(ms.Tensor(item.asnumpy().copy()) for item in self.network.trainable.values())

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mindcold.batch.rank import Rank
 from mindcold.cli import main
-from mindcold.errors import BatchError
 from tests.batch.jobs import ROOT, answers, environment, model, read_lines, requests, run, write_lines
 
 SCRIPT = ROOT / "tools" / "batch_infer.py"
@@ -36,18 +34,6 @@ def job(folder, tmp_path, monkeypatch):
     run_rank.output = output
     run_rank.parts = lambda: sorted(path.name for path in tmp_path.glob("out*") if "manifest" not in path.name)
     return run_rank
-
-
-def test_the_environment_says_which_share():
-    read = Rank.of_environment
-    assert read({}) == Rank(0, 1) and read({"RANK_ID": "2", "RANK_SIZE": "4"}) == Rank(2, 4)
-    assert read({"MS_NODE_ID": "1", "MS_WORKER_NUM": "2", "MS_ROLE": "MS_WORKER"}) == Rank(1, 2)
-    assert read({"MS_ROLE": "MS_SCHED", "MS_WORKER_NUM": "2"}) is None
-    for bad in ({"RANK_ID": "2", "RANK_SIZE": "2"}, {"RANK_SIZE": "0"}, {"RANK_ID": "x"}, {"RANK_SIZE": "-1"}):
-        with pytest.raises(BatchError, match="RANK_"):
-            read(bad)
-    shares = [[n for n in range(1, 12) if Rank(i, 3).owns(n)] for i in range(3)]
-    assert sorted(n for share in shares for n in share) == list(range(1, 12))
 
 
 def test_the_last_to_finish_joins_the_parts_in_order(job, tmp_path):
@@ -100,7 +86,7 @@ def test_msrun_with_two_workers(folder, tmp_path):
 def test_it_runs_from_a_folder_that_is_not_installed(folder, tmp_path):
     """As in a ModelArts job: the code folder is copied and read-only, and nothing is written into it."""
     code = tmp_path / "code"
-    for name in ("mindcold", "ops", "model_zoo/__init__.py", "tools/batch_infer.py"):
+    for name in ("mindcold", "ops", "model_zoo/__init__.py", "tools/batch_infer.py", "tools/code_folder.py"):
         target = code / name
         target.parent.mkdir(parents=True, exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__")

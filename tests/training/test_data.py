@@ -1,93 +1,107 @@
-"""Rows, labels and the order of the training data."""
-
-import json
+"""The batches of a run: order, lengths, scale and shares."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mindcold import model_zoo
 from mindcold.errors import TrainingError
-from mindcold.tokenizer import Tokenizer
-from mindcold.training.data import Example, TrainingSet, pack, pad, read_data
-from mindcold.training.model import IGNORED
+from mindcold.jobs.rank import Rank
+from mindcold.training.data import TrainingSet, widths
+from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.rows import Row
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer(model_zoo.path("tiny-base"))
+def row(length, number, labels=1):
+    """A row whose tokens are its number; the last few of its positions count."""
+    tokens = np.full(length, number, np.int32)
+    following = np.where(np.arange(length) >= length - labels, number, IGNORED).astype(np.int32)
+    return Row(tokens, following, np.zeros(length, np.int32))
 
 
-def test_packed_labels_are_the_next_tokens_across_rows():
-    tokens, labels = pack([[1, 5, 6, 2], [1, 7, 8, 9, 2]], 4)
-    assert tokens.tolist() == [[1, 5, 6, 2], [1, 7, 8, 9]]
-    assert labels.tolist() == [[5, 6, 2, 1], [7, 8, 9, 2]]
+def numbers(batch):
+    return batch.tokens[:, 0].tolist()
 
 
-def test_labels_cover_the_completion_and_the_end_only(tokenizer):
-    example = Example("Question: 2 + 3? Answer:", " 2 + 3 = 5.")
-    tokens, labels = pad([example], tokenizer, eos=2, length=48)
-    counted = labels[0] != IGNORED
-    wanted = [*tokenizer.encode(example.prompt + example.completion)[len(tokenizer.encode(example.prompt)) :], 2]
-    assert labels[0][counted].tolist() == wanted
-    assert counted.argmax() == len(tokenizer.encode(example.prompt)) - 1
-    # each label is the token that the row shows one place later
-    places = np.flatnonzero(counted)[:-1]
-    assert (tokens[0][places + 1] == labels[0][places]).all()
-
-
-def test_order_is_a_permutation_per_epoch_and_depends_on_the_seed():
-    tokens = np.arange(12, dtype=np.int32).reshape(12, 1)
-    data = TrainingSet(tokens, tokens, batch=4, steps=6, seed=1)
-    first, second = ([data[step][0].ravel().tolist() for step in steps] for steps in ((0, 1, 2), (3, 4, 5)))
+def test_an_epoch_is_a_permutation_that_depends_on_the_seed():
+    rows = [row(8, number) for number in range(1, 13)]
+    data = TrainingSet(rows, 8, batch=4, seed=1)
+    first, second = ([numbers(data.batches(step)[0]) for step in steps] for steps in ((0, 1, 2), (3, 4, 5)))
     for epoch in (first, second):
-        assert sorted(token for batch in epoch for token in batch) == list(range(12))
+        assert sorted(number for batch in epoch for number in batch) == list(range(1, 13))
     assert first != second
-    assert [data[step][0].ravel().tolist() for step in range(3)] == first
-    other = TrainingSet(tokens, tokens, batch=4, steps=6, seed=2)
-    assert [other[step][0].ravel().tolist() for step in range(3)] != first
+    assert [numbers(TrainingSet(rows, 8, 4, 1).batches(step)[0]) for step in range(3)] == first
+    assert [numbers(TrainingSet(rows, 8, 4, 2).batches(step)[0]) for step in range(3)] != first
+    assert data.steps(2) == 6 and data.steps(0.01) == 1
 
 
-def test_no_batch_counts_more_positions_than_the_bound():
-    labels = np.full((9, 6), IGNORED, np.int32)
-    for row in range(9):
-        labels[row, : row % 4] = 7
-    data = TrainingSet(labels, labels, batch=3, steps=12, seed=0)
-    assert data.counted == 9
-    assert max((data[step][1] != IGNORED).sum() for step in range(12)) <= data.counted
-
-
-def test_examples_and_texts_are_read(tmp_path, tokenizer):
-    path = tmp_path / "examples.jsonl"
-    path.write_text(json.dumps({"prompt": "One", "completion": " two"}) + "\n\n", encoding="utf-8")
-    tokens, labels = read_data(path, tokenizer, 2, 16)
-    assert tokens.shape == labels.shape == (1, 16)
-    path = tmp_path / "corpus.txt"
-    path.write_text("The cat ran to the house.\n" * 20, encoding="utf-8")
-    tokens, labels = read_data(path, tokenizer, 2, 8)
-    assert (labels != IGNORED).all() and (tokens.ravel()[1:] == labels.ravel()[:-1]).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.jsonl", "{oops", "line 1: not valid JSON"),
-        ("a.jsonl", '{"text": 3}', "line 1: strings"),
-        ("a.jsonl", '{"prompt": "x"}', "line 1: strings"),
-        ("a.jsonl", '{"text": "a"}\n{"prompt": "a", "completion": "b"}', "cannot be mixed"),
-        ("a.jsonl", "", "no examples"),
-        ("a.jsonl", json.dumps({"prompt": "word " * 50, "completion": "x"}), "sequence_length is 16"),
-    ],
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 160), min_size=6, max_size=60),
+    batch=st.integers(1, 6),
+    length=st.sampled_from([160, 200]),
+    seed=st.integers(0, 9),
 )
-def test_bad_data_is_one_line(tmp_path, tokenizer, name, content, message):
-    path = tmp_path / name
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(TrainingError, match=message) as caught:
-        read_data(path, tokenizer, 2, 16)
-    assert "\n" not in str(caught.value)
+def test_every_row_comes_once_an_epoch_in_a_batch_it_fits(lengths, batch, length, seed):
+    rows = [row(count, number, min(3, count)) for number, count in enumerate(lengths, 1)]
+    data = TrainingSet(rows, length, batch, seed)
+    found = [item for step in range(data.per_epoch) for item in data.batches(step)]
+    seen = [number for item in found for number in numbers(item)]
+    assert len(seen) == len(set(seen)) == len(rows) // batch * batch and set(seen) <= set(range(1, len(rows) + 1))
+    for item in found:
+        assert item.tokens.shape[1] in widths(rows, length, batch)
+        for line, number in enumerate(numbers(item)):
+            count = lengths[number - 1]
+            assert (item.documents[line] == -1).sum() == item.tokens.shape[1] - count
+        labels = item.labels[item.labels != IGNORED]
+        assert (item.tokens.ravel()[item.places[: len(labels)]] == labels).all()  # a row's labels are its number
+        assert len(labels) == sum(min(3, lengths[number - 1]) for number in numbers(item))
+        assert item.scale == pytest.approx(1 / len(labels))
+    shapes = {(item.tokens.shape, item.places.shape) for item in found}
+    assert len(shapes) <= 3  # each is a graph to compile
 
 
-def test_missing_file_and_too_little_text(tmp_path, tokenizer):
-    with pytest.raises(TrainingError, match=r"nothing\.txt"):
-        read_data(tmp_path / "nothing.txt", tokenizer, 2, 16)
+def test_short_rows_come_in_short_batches():
+    rows = [row(count, 1) for count in [20] * 8 + [60] * 8 + [120] * 3]
+    assert widths(rows, 128, 4) == [32, 64, 128]
+    assert widths(rows, 128, 10) == [64, 128]
+    assert widths(rows, 128, 20) == [128]
+    assert widths([row(20, 1)] * 4, 24, 4) == [24]
+    data = TrainingSet(rows, 128, 4, 0)
+    found = sorted(data.batches(step)[0].tokens.shape[1] for step in range(data.per_epoch))
+    assert found == [32, 32, 64, 64]
+    assert TrainingSet(rows, 128, 4, 0, buckets=False).batches(0)[0].tokens.shape[1] == 128
+
+
+def test_processes_share_the_batches_of_a_larger_accumulation():
+    rows = [row(8, number, number % 5 + 1) for number in range(1, 33)]
+    alone = TrainingSet(rows, 8, 2, 0, accumulation=4)
+    ranks = [TrainingSet(rows, 8, 2, 0, 2, Rank(number, 2)) for number in range(2)]
+    for step in range(5):
+        shared = [numbers(item) for data in ranks for item in data.batches(step)]
+        assert sorted(shared) == sorted(numbers(item) for item in alone.batches(step))
+        scales = {item.scale for data in (alone, *ranks) for item in data.batches(step)}
+        assert scales == {1 / alone.labels(step)}
+        taken = sum((item.labels != IGNORED).sum() for item in alone.batches(step))
+        assert taken == alone.labels(step)
+
+
+def test_in_order_holds_every_row_once():
+    rows = [row(count, number, 2) for number, count in enumerate([40, 3, 9, 100, 33], 1)]
+    found = TrainingSet(rows, 128, 2, 0).in_order()
+    seen = [number for item in found for number in numbers(item) if number]
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    assert sum((item.labels != IGNORED).sum() for item in found) == 10
+    assert {item.scale for item in found} == {0.1}
+
+
+def test_many_labels_are_whole_slices():
+    data = TrainingSet([row(128, 1, 90)] * 4, 128, 4, 0)
+    assert len(data.batches(0)[0].places) == 2 * SLICE
+
+
+def test_too_few_or_too_long_rows():
     with pytest.raises(TrainingError, match="fewer than one batch"):
-        TrainingSet(*pack([[1, 2]], 4), batch=2, steps=1, seed=0)
+        TrainingSet([row(4, 1)], 4, 2, 0)
+    with pytest.raises(TrainingError, match="above sequence_length 4"):
+        TrainingSet([row(5, 1)], 4, 1, 0)

@@ -1,73 +1,235 @@
-"""The training network computes the same logits as the engine, which the parity tests hold against transformers."""
+"""The training network has the engine's logits, which parity tests hold against transformers, and right gradients."""
+
+from dataclasses import replace
 
 import mindspore as ms
+import ml_dtypes
 import numpy as np
 import pytest
 
 import mindcold
 from mindcold.checkpoint import Checkpoint
-from mindcold.config import ModelConfig
+from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import TrainingError
 from mindcold.model.shapes import weight_shapes
+from mindcold.training.batch import Batch
 from mindcold.training.export import export_adapter
-from mindcold.training.model import IGNORED, LoraSettings, TrainingLM, initial_weights
-from tests.folders import write_model
+from mindcold.training.layer import norm, norm_backward
+from mindcold.training.lora import LoraSettings
+from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.model import TrainingLM, initial_weights
+from tests.folders import LLAMA, write_model
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+SHAPES = {
+    "llama-tied-scaled": {"tie_word_embeddings": True, "rope_scaling": LLAMA3, "rope_theta": 5e5},
+    "llama-biased-linear": {
+        "attention_bias": True,
+        "mlp_bias": True,
+        "rope_scaling": {"rope_type": "linear", "factor": 2.5},
+    },
+    "mistral-window": {"model_type": "mistral", "sliding_window": 5, "head_dim": 12},
+    "qwen2-tied": {"model_type": "qwen2", "tie_word_embeddings": True, "num_key_value_heads": 1},
+    "qwen2-window-above": {
+        "model_type": "qwen2",
+        "use_sliding_window": True,
+        "sliding_window": 4,
+        "max_window_layers": 1,
+    },
+    "qwen3": {"model_type": "qwen3", "head_dim": 16},
+}
 
 
-class Logits(ms.nn.Cell):
-    """The logits of a training network as a graph of its own."""
+def batch_of(tokens, labels=None, documents=None, scale=1.0, room=None):
+    """A batch of rows with labels; none where they are left out."""
+    tokens = np.asarray(tokens, np.int32)
+    labels = np.full(tokens.shape, IGNORED, np.int32) if labels is None else labels
+    documents = np.zeros(tokens.shape, np.int32) if documents is None else np.asarray(documents, np.int32)
+    found = np.flatnonzero(labels != IGNORED)
+    room = room or max(1, len(found))
+    places, wanted = np.zeros(room, np.int32), np.full(room, IGNORED, np.int32)
+    places[: len(found)], wanted[: len(found)] = found, labels.ravel()[found]
+    return Batch(tokens, documents, places, wanted, scale)
 
-    def __init__(self, network: TrainingLM):
-        super().__init__(auto_prefix=False)
-        self.network = network
 
-    def construct(self, tokens):
-        return self.network.logits(tokens)
+def randomised(network, rng, spread=0.2):
+    """The network with random values in what it trains."""
+    for item in network.trainable.values():
+        item.set_data(ms.Tensor((spread * rng.standard_normal(item.shape)).astype(np.float32)))
+    network.update([ms.Tensor(item.asnumpy()) for item in network.trainable.values()])
+    return network
 
 
-@pytest.mark.parametrize(("tied", "model_type"), [(True, "llama"), (False, "mistral")])
-def test_logits_equal_the_engine_with_and_without_adapter(tmp_path, tied, model_type):
-    changes = {"tie_word_embeddings": tied, "model_type": model_type, "sliding_window": None}
-    folder = write_model(tmp_path / "model", **changes)
+def random_weights(config, rng):
+    """Weights far enough from zero that everything shows in the logits."""
+    return {
+        name: ((name.endswith("norm.weight")) + 0.3 * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in weight_shapes(config).items()
+    }
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_logits_equal_the_engine_with_and_without_adapter(tmp_path, name):
+    folder = write_model(tmp_path / "model", **SHAPES[name])
     config = ModelConfig.from_folder(folder)
     checkpoint = Checkpoint(folder, config)
     weights = {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
-    lora = LoraSettings(3, 6.0, ("q_proj", "v_proj", "o_proj", "up_proj", "down_proj"))
-    ms.set_context(mode=ms.GRAPH_MODE)
-    adapted, plain = TrainingLM(config, 2, 9, weights, lora), TrainingLM(config, 2, 9, weights)
+    lora = LoraSettings(3, 6.0, "all-linear", dropout=0.5, rank_pattern={"q_proj": 2}, alpha_pattern={"up_proj": 9})
     rng = np.random.default_rng(0)
-    for item in adapted.trainable_params():
-        item.set_data(ms.Tensor((0.2 * rng.standard_normal(item.shape)).astype(np.float32)))
-    export_adapter(adapted, config, lora, "model", tmp_path / "adapter")
+    adapted = randomised(TrainingLM(config, weights, lora), rng)
+    export_adapter(adapted, config, "model", tmp_path / "adapter")
     llm = mindcold.load(folder, tmp_path / "adapter", backend="builtin")
     ids = rng.integers(3, config.vocab_size, (2, 9)).astype(np.int32)
-    for network, adapter in ((adapted, "default"), (plain, "base")):
-        found = Logits(network)(ms.Tensor(ids)).asnumpy().reshape(2, 9, -1)
-        for row, prompt in zip(found, ids.tolist(), strict=True):
+    for network, adapter in ((adapted, "default"), (TrainingLM(config, weights), "base")):
+        for row, prompt in zip(network.logits(batch_of(ids)), ids.tolist(), strict=True):
             expected = llm.logits(prompt, adapter=adapter)
             assert np.abs(row - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_positions_that_do_not_count_change_nothing(config):
-    """The loss is the same with logits of every position and of the counted ones alone, and so are its gradients."""
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [("llama-biased-linear", True), ("qwen3", True), ("mistral-window", False), ("qwen3", False)],
+)
+def test_gradients_are_the_slopes_of_the_loss(name, whole):
+    """Central differences of the loss itself along a random direction in every tensor, dropout included."""
+    config = parse_config(LLAMA | SHAPES[name], "test")
     rng = np.random.default_rng(1)
-    tokens, labels = (rng.integers(3, config.vocab_size, (3, 11)).astype(np.int32) for _ in range(2))
-    for row, first in enumerate((2, 7, 9)):
-        labels[row, :first] = IGNORED
-    found = []
-    for counted in (None, 15, 27, 33):
-        network = TrainingLM(config, 3, 11, initial_weights(config, 4), counted=counted)
-        step = ms.value_and_grad(network, None, network.trainable_params())
-        loss, gradients = step(ms.Tensor(tokens), ms.Tensor(labels))
-        found.append((float(loss), [item.asnumpy() for item in gradients]))
-    for loss, gradients in found[1:]:
-        assert loss == pytest.approx(found[0][0], rel=1e-5)
-        for ours, theirs in zip(gradients, found[0][1], strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    lora = None if whole else LoraSettings(2, 4.0, "all-linear", dropout=0.2)
+    network = TrainingLM(config, random_weights(config, rng), lora)
+    if lora is not None:
+        randomised(network, rng)
+    tokens = rng.integers(3, config.vocab_size, (2, 7)).astype(np.int32)
+    labels = rng.integers(3, config.vocab_size, (2, 7)).astype(np.int32)
+    labels[0, :2] = labels[1, 4:] = IGNORED
+    batch = batch_of(tokens, labels, [[0, 0, 0, 1, 1, 1, 1], [0] * 7], scale=0.1, room=12)
+    _, gradients = network.gradients(batch)
+    values = [item.asnumpy().copy() for item in network.trainable.values()]
+    gradients = [item.asnumpy() for item in gradients]
+    # float32 loses the slope of a single tensor where it is small, so small ones are moved together
+    order = np.argsort([np.linalg.norm(item) for item in gradients])[::-1]
+    for group in (*([place] for place in order[:6]), order[6:]):
+        moves = {place: rng.standard_normal(values[place].shape) * 0.5 + gradients[place] for place in group}
+        step = 2e-3 / np.sqrt(sum((move**2).sum() for move in moves.values()))
+        found = []
+        for sign in (1, -1):
+            moved = [
+                value + np.float32(sign * step) * moves[place].astype(np.float32) if place in moves else value
+                for place, value in enumerate(values)
+            ]
+            network.update(map(ms.Tensor, moved))
+            found.append(float(network.gradients(batch)[0].asnumpy()))
+        slope = (found[0] - found[1]) / (2 * step)
+        expected = sum(float((gradients[place] * move).sum()) for place, move in moves.items())
+        assert slope == pytest.approx(expected, rel=0.03, abs=0.02)
 
 
-def test_only_known_shapes_of_model(config):
-    from dataclasses import replace
+def test_the_scaled_loss_is_the_cross_entropy(config):
+    rng = np.random.default_rng(2)
+    network = TrainingLM(config, random_weights(config, rng))
+    tokens, labels = (rng.integers(3, config.vocab_size, (2, 11)).astype(np.int32) for _ in range(2))
+    labels[0, :4] = labels[1, 5:7] = IGNORED
+    logits = network.logits(batch_of(tokens)).astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -np.take_along_axis(logs, np.maximum(labels, 0)[..., None], -1)[..., 0][labels != IGNORED].sum() * 0.25
+    for room in (16, 20, SLICE * 2):  # places that are none, and more than one slice
+        batch = batch_of(tokens, labels, scale=0.25, room=room)
+        assert float(network.loss(batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
+        assert float(network.gradients(batch)[0].asnumpy()) == pytest.approx(expected, rel=1e-5)
 
-    with pytest.raises(TrainingError, match="qwen3"):
-        TrainingLM(replace(config, model_type="qwen3"), 1, 8, initial_weights(config, 0))
+
+def test_slices_and_empty_places_change_no_gradient(config):
+    rng = np.random.default_rng(3)
+    network = TrainingLM(config, random_weights(config, rng))
+    tokens, labels = (rng.integers(3, config.vocab_size, (2, 11)).astype(np.int32) for _ in range(2))
+    labels[0, :7] = IGNORED
+    first, *others = (network.gradients(batch_of(tokens, labels, room=room))[1] for room in (15, 22, SLICE * 2))
+    for other in others:
+        for mine, its in zip(first, other, strict=True):
+            np.testing.assert_allclose(its.asnumpy(), mine.asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_documents_of_a_row_do_not_see_each_other(config):
+    rng = np.random.default_rng(4)
+    network = TrainingLM(config, random_weights(config, rng))
+    first, second = rng.integers(3, config.vocab_size, (2, 6)).astype(np.int32)
+    together = network.logits(batch_of([[*first, *second]], documents=[[0] * 6 + [1] * 6]))[0]
+    apart = network.logits(batch_of([first, second]))
+    np.testing.assert_allclose(together[:6], apart[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(together[6:], apart[1], rtol=1e-4, atol=1e-4)  # rotary places are relative
+    joined = network.logits(batch_of([[*first, *second]]))[0]
+    assert np.abs(joined[6:] - apart[1]).max() > 0.1
+
+
+def test_dropout_is_drawn_by_the_batch_number_and_is_off_in_evaluation(config):
+    rng = np.random.default_rng(5)
+    weights = random_weights(config, rng)
+    lora = LoraSettings(2, 4.0, "all-linear", dropout=0.4)
+    network = randomised(TrainingLM(config, weights, lora), np.random.default_rng(6))
+    plain = randomised(TrainingLM(config, weights, replace(lora, dropout=0.0)), np.random.default_rng(6))
+    tokens, labels = (rng.integers(3, config.vocab_size, (2, 11)).astype(np.int32) for _ in range(2))
+    batch = batch_of(tokens, labels)
+    found = [float(network.gradients(replace(batch, number=number))[0].asnumpy()) for number in (0, 1, 0)]
+    assert found[0] == found[2] != found[1]
+    assert float(network.loss(batch).asnumpy()) == float(plain.loss(batch).asnumpy())
+
+
+def test_dropout_leaves_out_as_many_as_asked():
+    from mindcold.training.linear import Linear, LinearPlan
+
+    linear = Linear(LinearPlan(False, False, 2, 1.0, 0.3), 0, (8, 400))
+    noise = np.random.default_rng(0).integers(-(2**31), 2**31, (300, 1)).astype(np.int32)
+    mask = linear.mask((None, None, None, ms.Tensor(noise))).asnumpy()
+    assert set(np.unique(mask)) == {np.float32(0), np.float32(1 / 0.7)}
+    assert (mask == 0).mean() == pytest.approx(0.3, abs=0.005)
+    for axis in (0, 1):  # no row and no column stands out
+        assert np.abs((mask == 0).mean(axis) - 0.3).max() < 0.15
+    assert np.corrcoef(mask).ravel()[1:300].std() < 0.1
+
+
+def test_norm_and_its_gradient():
+    rng = np.random.default_rng(7)
+    x, dy, weight = rng.standard_normal((3, 8)), rng.standard_normal((3, 8)), rng.standard_normal(8)
+
+    def y(x, weight):
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + 0.1) * weight
+
+    tensors = [ms.Tensor(item.astype(np.float32)) for item in (x, weight, dy)]
+    np.testing.assert_allclose(norm(tensors[0], tensors[1], 0.1).asnumpy(), y(x, weight), rtol=1e-5, atol=1e-6)
+    dx, dw = (item.asnumpy() for item in norm_backward(*tensors, 0.1))
+    for i, j in np.ndindex(x.shape):
+        moved = x.copy()
+        moved[i, j] += 1e-6
+        assert dx[i, j] == pytest.approx((dy * (y(moved, weight) - y(x, weight))).sum() / 1e-6, abs=1e-3)
+    np.testing.assert_allclose(dw.sum(0), (dy * y(x, np.ones(8))).sum(0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_base_in_bfloat16_gives_nearly_the_loss_and_the_gradients(config):
+    rng = np.random.default_rng(8)
+    weights = {
+        name: value.astype(ml_dtypes.bfloat16).astype(np.float32) for name, value in random_weights(config, rng).items()
+    }
+    lora = LoraSettings(3, 6.0, "all-linear", dropout=0.2)
+    exact, rounded = (
+        randomised(TrainingLM(config, weights, lora, dtype), np.random.default_rng(9))
+        for dtype in ("float32", "bfloat16")
+    )
+    tokens, labels = (rng.integers(3, config.vocab_size, (4, 20)).astype(np.int32) for _ in range(2))
+    batch = batch_of(tokens, labels, scale=1 / labels.size)
+    (loss, mine), (expected, theirs) = rounded.gradients(batch), exact.gradients(batch)
+    assert float(loss.asnumpy()) == pytest.approx(float(expected.asnumpy()), rel=5e-3)
+    assert float(loss.asnumpy()) != float(expected.asnumpy())
+    assert float(rounded.loss(batch).asnumpy()) == pytest.approx(float(exact.loss(batch).asnumpy()), rel=5e-3)
+    flat = [np.concatenate([item.asnumpy().ravel() for item in side]) for side in (mine, theirs)]
+    assert np.linalg.norm(flat[0] - flat[1]) < 0.03 * np.linalg.norm(flat[1])
+
+
+def test_too_long_a_row(config):
+    network = TrainingLM(config, initial_weights(config, 0))
+    with pytest.raises(TrainingError, match="max_position_embeddings 256"):
+        network.loss(batch_of(np.zeros((1, 257))))

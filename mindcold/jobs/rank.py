@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mindcold.errors import BatchError
+from mindcold.errors import JobError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Rank:
         number = environment.get("RANK_ID") or environment.get("MS_NODE_ID") or "0"
         for name, value in (("RANK_SIZE", size), ("RANK_ID", number)):
             if not value.isdecimal():
-                raise BatchError(f"{name}: a number is expected, found {value[:60]!r}")
+                raise JobError(f"{name}: a number is expected, found {value[:60]!r}")
         if not int(number) < int(size) <= 100_000:
-            raise BatchError(f"RANK_ID: {number} is no rank of RANK_SIZE {size}")
+            raise JobError(f"RANK_ID: {number} is no rank of RANK_SIZE {size}")
         return cls(int(number), int(size))
 
     def owns(self, number: int) -> bool:

@@ -1,0 +1,1 @@
+"""Jobs as ModelArts starts them: its parameters and folders handed on to the commands of mindcold."""

@@ -1,0 +1,36 @@
+"""Settings of a training run."""
+
+from dataclasses import dataclass
+
+from mindcold.errors import TrainingError
+from mindcold.training.schedule import SCHEDULES
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Optimiser, schedule, checkpoints and evaluation of one run."""
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int = 100
+    schedule: str = "cosine"
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    save_every: int = 200
+    evaluate_every: int = 200
+    """Steps between evaluations, where there is a held-out file; one more comes after the last step."""
+    patience: int | None = None
+    """Evaluations without a lower loss after which the run ends, None to go on to the last step."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "learning_rate", "clip_norm", "save_every", "evaluate_every"):
+            if getattr(self, name) <= 0:
+                raise TrainingError(f"{name}: a positive number is expected, found {getattr(self, name)}")
+        if not 0 <= self.warmup_steps <= self.steps:
+            raise TrainingError(f"warmup_steps: 0 to steps ({self.steps}) is expected, found {self.warmup_steps}")
+        if self.weight_decay < 0:
+            raise TrainingError(f"weight_decay: a number >= 0 is expected, found {self.weight_decay}")
+        if self.patience is not None and self.patience < 1:
+            raise TrainingError(f"patience: a positive number is expected, found {self.patience}")
+        if self.schedule not in SCHEDULES:
+            raise TrainingError(f"schedule: {self.schedule!r} is not one of {', '.join(SCHEDULES)}")
