@@ -102,8 +102,11 @@ class FakeSequence:
         self.open = False
 
 
+ENGINE = SimpleNamespace(branches=True)
+
+
 def state(prompt, adapters=(0,)):
-    return SimpleNamespace(engine=None, prompt=list(prompt), stream_adapters=list(adapters))
+    return SimpleNamespace(engine=ENGINE, prompt=list(prompt), stream_adapters=list(adapters))
 
 
 def test_what_nobody_uses_goes_first_in_first_out():
