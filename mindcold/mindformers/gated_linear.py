@@ -1,6 +1,7 @@
 """LoRA adapters on the linear layers of a MindFormers network, several at once, each row with its own."""
 
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import mindspore as ms
@@ -9,11 +10,9 @@ from mindspore import nn, ops
 
 from mindcold.adapter import Adapter, LoraPair
 from mindcold.adapter_formats.layout import row_order, sizes
-from mindcold.adapter_formats.naming import LEGACY as LEGACY_NAMING
-from mindcold.adapter_formats.naming import MCORE as MCORE_NAMING
 from mindcold.config import ModelConfig
 from mindcold.mindformers.library import MindFormersError
-from mindcold.mindformers.network import LEGACY, kind_of, unwrapped
+from mindcold.mindformers.network import LEGACY, kind_of, naming_of, unwrapped
 from mindcold.model.adapter_bank import BASE_ADAPTER
 
 
@@ -68,7 +67,7 @@ class GatedLinears:
         for path, parent, name, members in _linears(network, config):
             base = getattr(parent, name)
             _check(path, base)
-            gated = _gated(path, base, config, members, adapters, self._ids, kind_of(network))
+            gated = _gated(path, base, config, members, adapters, self._ids, naming_of(network)[1])
             if gated is not None:
                 parent.insert_child_to_cell(name, gated)
                 if gated.activated:
@@ -89,10 +88,8 @@ class GatedLinears:
 def _linears(network: Any, config: ModelConfig) -> list[tuple[str, nn.Cell, str, tuple[str, ...]]]:
     """Path, parent, attribute and HuggingFace modules of each linear layer of a network."""
     network = unwrapped(network)
-    if kind_of(network) == LEGACY:
-        naming, layers, owner = LEGACY_NAMING, network.model.layers, network
-    else:
-        naming, layers, owner = MCORE_NAMING, network.model.decoder.layers, network.model
+    (naming, _), owner = naming_of(network), network if kind_of(network) == LEGACY else network.model
+    layers = attrgetter(naming.layers)(owner)
     if len(layers) != config.num_hidden_layers:
         raise MindFormersError(
             f"{type(network).__name__}: {len(layers)} of {config.num_hidden_layers} layers are here (pipeline "
@@ -127,7 +124,7 @@ def _gated(
     members: tuple[str, ...],
     adapters: list[Adapter],
     ids: ms.Parameter,
-    kind: str,
+    layout: str,
 ) -> GatedLinear | None:
     """The layer with the pairs of all adapters for its members; None where there are none."""
     found: list[tuple[int, int, LoraPair]] = []
@@ -144,7 +141,7 @@ def _gated(
     for (number, at, pair), (start, end) in zip(found, pairwise(starts), strict=True):
         b[ends[at] : ends[at + 1], start:end] = pair.b
         owner[start:end] = number
-    if fused and kind == LEGACY:
-        b = b[row_order(config, local, "interleaved")]
+    if fused:
+        b = b[row_order(config, local, layout)]
     a = np.concatenate([pair.a for _, _, pair in found]).astype(np.float32)
     return GatedLinear(base, a, b, owner, ids, f"mindcold.{path}")
