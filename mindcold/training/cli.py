@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from mindcold.jobs.rank import Rank
+from mindcold.training.schedule import SCHEDULES
 
 TARGETS = "q_proj,v_proj"
-SCHEDULES = ("cosine", "linear", "constant")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--batch-size", type=int, default=16, help="rows per batch (default 16)")
     run.add_argument("--accumulation", type=int, default=1, help="batches per step and process (default 1)")
     run.add_argument("--learning-rate", type=float, default=1e-3, help="peak of the schedule (default 1e-3)")
-    run.add_argument("--schedule", choices=SCHEDULES, default="cosine", help="after the warm-up (default cosine)")
+    run.add_argument("--schedule", choices=list(SCHEDULES), default="cosine", help="after the warm-up (default cosine)")
     run.add_argument("--warmup-steps", type=int, help="default: a tenth of the steps, at most 100")
     run.add_argument("--weight-decay", type=float, default=0.01)
     run.add_argument("--clip-norm", type=float, default=1.0, help="largest norm of the gradients (default 1)")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mindcold.errors import TrainingError
-from mindcold.training.schedule import SCHEDULES
+from mindcold.training.schedule import SCHEDULES, learning_rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,7 @@ class TrainingSettings:
             raise TrainingError(f"patience: a positive number is expected, found {self.patience}")
         if self.schedule not in SCHEDULES:
             raise TrainingError(f"schedule: {self.schedule!r} is not one of {', '.join(SCHEDULES)}")
+
+    def rates(self) -> list[float]:
+        """Learning rate of every step."""
+        return learning_rates(self.learning_rate, self.steps, self.warmup_steps, self.schedule)

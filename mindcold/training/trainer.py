@@ -17,7 +17,6 @@ from mindcold.training.data import TrainingSet
 from mindcold.training.loss_log import LossLog
 from mindcold.training.model import TrainingLM
 from mindcold.training.progress import Progress
-from mindcold.training.schedule import learning_rates
 from mindcold.training.settings import TrainingSettings
 from mindcold.training.sums import Sum
 from mindcold.training.update import Reduce, Update, adamw
@@ -60,7 +59,7 @@ class Trainer:
         self._update = Update(parameters, optimizer, settings.clip_norm, self._rank.size)
         self._sum, self._reduce = Sum(), Reduce() if self._rank.size > 1 else None
         self._state = [*parameters, *optimizer.get_parameters()]
-        self._rates = learning_rates(settings.learning_rate, settings.steps, settings.warmup_steps, settings.schedule)
+        self._rates = settings.rates()
 
     def forget(self) -> None:
         """Begin anew: remove the files of an earlier run."""

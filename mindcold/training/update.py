@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindcold.training.schedule import learning_rates
 from mindcold.training.settings import TrainingSettings
 
 
@@ -15,8 +14,9 @@ def adamw(parameters: list[ms.Parameter], settings: TrainingSettings) -> nn.Opti
         {"params": [item for item in parameters if item.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
     ]
-    rates = learning_rates(settings.learning_rate, settings.steps, settings.warmup_steps, settings.schedule)
-    return nn.AdamWeightDecay([group for group in groups if group["params"]], learning_rate=rates, beta2=0.98)
+    return nn.AdamWeightDecay(
+        [group for group in groups if group["params"]], learning_rate=settings.rates(), beta2=0.98
+    )
 
 
 def _squares(x):
