@@ -1,6 +1,5 @@
 """What job an output belongs to: a job goes on only as the same job."""
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -14,10 +13,9 @@ from mindcold import __version__
 from mindcold.errors import BatchError
 from mindcold.fields import read_json
 from mindcold.files import write_json
+from mindcold.jobs.fingerprint import fingerprint
 
 FORMAT = "mindcold batch 1"
-
-_WHOLE, _SLICE, _SLICES = 16 << 20, 1 << 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +71,6 @@ def begin(
         int(time.time() if now is None else now),
         {"mindcold": __version__, "mindspore": mindspore.__version__},
     )
-
-
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over the files of a model or adapter folder: names and contents.
-
-    Of files above 16 MB, whose reading would take longer than loading the model, size, beginning, end and 64 pieces
-    in between stand for the content.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            size = path.stat().st_size
-            digest.update(f"{path.name}\0{size}\0".encode())
-            with path.open("rb") as file:
-                if size <= _WHOLE:
-                    digest.update(file.read())
-                    continue
-                for piece in range(_SLICES + 2):
-                    file.seek((size - _SLICE) * piece // (_SLICES + 1))
-                    digest.update(file.read(_SLICE))
-    return digest.hexdigest()
 
 
 def _difference(old: Any, new: Any) -> str:

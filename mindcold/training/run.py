@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.batch.manifest import fingerprint
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import TrainingError
 from mindcold.fields import read_json
 from mindcold.files import write_json
+from mindcold.jobs.fingerprint import fingerprint
 from mindcold.jobs.rank import Rank
 from mindcold.model.shapes import weight_shapes
 from mindcold.ops import frozen_matmul
