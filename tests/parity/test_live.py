@@ -1,7 +1,6 @@
 """The same comparison with fresh random models, where torch, transformers and peft are installed."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -10,29 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.parity.interpreter import require_peer
 from tests.parity.peer import ALPHA, BETA
 from tests.parity.test_golden import check_case, load_case
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PEER = Path(__file__).with_name("peer.py")
-
-
-def peer_python():
-    """An interpreter with torch, transformers and peft: MINDCOLD_PEER_PYTHON, .peer, or this one."""
-    for candidate in (os.environ.get("MINDCOLD_PEER_PYTHON"), ROOT / ".peer" / "bin" / "python", sys.executable):
-        if candidate and Path(candidate).exists():
-            check = [str(candidate), "-c", "import torch, transformers, peft"]
-            if subprocess.run(check, capture_output=True, timeout=300).returncode == 0:
-                return str(candidate)
-    return None
 
 
 @pytest.fixture(scope="module")
 def python():
-    found = peer_python()
-    if found is None:
-        pytest.skip("no interpreter with torch, transformers and peft (MINDCOLD_PEER=1 bash tools/test.sh makes one)")
-    return found
+    return require_peer()
 
 
 @pytest.fixture(scope="module", params=["llama-scaled", "mistral", "qwen2", "qwen3"])

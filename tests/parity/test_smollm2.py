@@ -10,8 +10,8 @@ import pytest
 
 import mindcold
 from mindcold.convert import resolve
+from tests.parity.interpreter import require_peer
 from tests.parity.test_golden import check_logits
-from tests.parity.test_live import peer_python
 
 PEER = Path(__file__).with_name("smollm2.py")
 
@@ -50,9 +50,7 @@ def folder():
 
 @pytest.fixture(scope="module")
 def golden(folder, tmp_path_factory):
-    python = peer_python()
-    if python is None:
-        pytest.skip("no interpreter with torch, transformers and peft (MINDCOLD_PEER=1 bash tools/test.sh makes one)")
+    python = require_peer()
     place = tmp_path_factory.mktemp("smollm2")
     (place / "prompts.json").write_text(json.dumps(PROMPTS), encoding="utf-8")
     command = [python, str(PEER), str(folder), str(place / "golden.npz"), str(place / "prompts.json")]

@@ -15,7 +15,7 @@ from mindcold.training.lora import LoraSettings
 from mindcold.training.loss import IGNORED
 from mindcold.training.model import TrainingLM
 from tests.folders import write_model
-from tests.parity.test_live import peer_python
+from tests.parity.interpreter import require_peer
 from tests.training.test_model import SHAPES, batch_of, randomised
 
 PEER = Path(__file__).with_name("peft_peer.py")
@@ -34,10 +34,7 @@ ADAPTERS = {
 
 @pytest.fixture(scope="module")
 def python():
-    found = peer_python()
-    if found is None:
-        pytest.skip("no interpreter with torch, transformers and peft (MINDCOLD_PEER=1 bash tools/test.sh makes one)")
-    return found
+    return require_peer()
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
