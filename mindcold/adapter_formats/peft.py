@@ -1,5 +1,8 @@
 """HuggingFace PEFT: adapter_model.safetensors with a pair for each linear layer, adapter_config.json."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from mindcold.adapter_formats.format import Destination, Written
@@ -74,16 +77,13 @@ class Peft:
         for module, pair in adapter.pairs.items():
             tensors |= {f"{PREFIX}{module}.lora_A.weight": pair.a, f"{PREFIX}{module}.lora_B.weight": pair.b}
         tensors |= {f"{PREFIX}{module}.weight": value for module, value in adapter.replaced.items()}
-        write_tensors(destination.folder / "adapter_model.safetensors", as_stored(tensors, adapter.dtype))
+        stored = as_stored(tensors, adapter.dtype)
         ranks = {module: pair.rank for module, pair in adapter.pairs.items()}
         alphas = {module: alpha_of(pair.scaling, pair.rank) for module, pair in adapter.pairs.items()}
         rank, alpha = (
             (ranks[first], alphas[first]) if (first := max(ranks, key=ranks.__getitem__, default="")) else (8, 8)
         )
-        content = {
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": destination.base,
+        fields = {
             "r": rank,
             "lora_alpha": alpha,
             "lora_dropout": 0.0,
@@ -91,12 +91,24 @@ class Peft:
             "modules_to_save": [module.rsplit(".", 1)[-1] for module in adapter.replaced] or None,
             "rank_pattern": {_pattern(module): own for module, own in ranks.items() if own != rank},
             "alpha_pattern": {_pattern(module): own for module, own in alphas.items() if own != alpha},
-            "bias": "none",
-            "fan_in_fan_out": False,
-            "inference_mode": True,
         }
-        write_json(destination.folder / CONFIG_FILE, content)
+        save(destination.folder, stored, destination.base, fields)
         return Written(rank, alpha)
+
+
+def save(folder: Path, tensors: dict[str, np.ndarray], base: str, fields: dict[str, Any]) -> None:
+    """The two files of an adapter folder; `fields` of adapter_config.json say ranks, alphas and modules."""
+    write_tensors(folder / "adapter_model.safetensors", tensors)
+    content = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        **fields,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    write_json(folder / CONFIG_FILE, content)
 
 
 def _pattern(module: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from mindcold.adapter_formats.peft import PREFIX
+from mindcold.adapter_formats.peft import PREFIX, save
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.files import write_json, write_tensors
@@ -30,17 +30,7 @@ def export_adapter(network: TrainingLM, config: ModelConfig, base: str, folder: 
         raise TrainingError("adapter: the whole model was trained; export that")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{PREFIX}{name}": value for name, value in _values(network, config).items()}
-    write_tensors(folder / "adapter_model.safetensors", tensors)
-    content = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        **network.lora.peft(),
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-    }
-    write_json(folder / "adapter_config.json", content)
+    save(folder, tensors, base, network.lora.peft())
 
 
 def _values(network: TrainingLM, config: ModelConfig) -> dict[str, np.ndarray]:
