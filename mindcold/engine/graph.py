@@ -12,10 +12,7 @@ from mindspore.graph import api
 from mindcold.engine.runtime import LOCK
 
 _NUMBERS = count()
-_DIRECT = all(
-    hasattr(api, name)
-    for name in ("ms_compile_cache", "_pynative_executor", "_run_jit_pipeline", "_convert_python_data")
-)
+_DIRECT = all(hasattr(api, name) for name in ("_pynative_executor", "_run_jit_pipeline", "_convert_python_data"))
 
 
 class Graph:
