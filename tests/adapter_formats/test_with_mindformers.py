@@ -71,9 +71,7 @@ peft = write_peft(here / "peft", config)
 convert_adapter(peft, here / "slora", config, "slora", name="one")
 os.chdir("/")
 pet_config = DictConfig(pet_type="slora", adapter_path=str(here / "slora"))
-settings = LlamaConfig(batch_size=1, seq_length=32, hidden_size=32, num_layers=2, num_heads=4, n_kv_heads=2,
-                       vocab_size=96, intermediate_size=48, use_past=False)
-net = get_pet_model(LlamaForCausalLM(settings), pet_config)
+net = get_pet_model(legacy_network(base, batch_size=1, seq_length=32), pet_config)
 config_of_run = DictConfig(model=DictConfig(model_config=DictConfig(pet_config=pet_config)), auto_trans_ckpt=False,
                            use_parallel=False)
 found = load_slora_ckpt({}, config_of_run, net)
