@@ -14,6 +14,9 @@ PAIRS = 96
 PRIOR = 0.03
 """What a row is taken to add to a step's time, as a share of it, before steps of different sizes were measured."""
 
+LEAST = 0.01
+"""What a step without rows is taken to cost at least, as a share of the step that was measured last."""
+
 
 class StepCost:
     """What steps of a kind cost: a line over their rows, in seconds.
@@ -41,10 +44,10 @@ class StepCost:
             self._level = seconds / (1 + PRIOR * rows)
         else:
             start = min(seconds, 1.5 * (base + slope * rows)) - slope * rows
-            self._level = max(FORGET * base + (1 - FORGET) * start, 0.0)
+            self._level = max(FORGET * base + (1 - FORGET) * start, LEAST * seconds)
 
     def line(self) -> tuple[float, float]:
-        """Seconds of a step without rows, and what a row adds."""
+        """Seconds of a step without rows, above 0, and what a row adds, not below 0."""
         if self._level is None:
             return 1.0, PRIOR
         return self._level, PRIOR * self._level if self._slope is None else self._slope

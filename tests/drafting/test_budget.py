@@ -81,3 +81,16 @@ def test_no_node_is_chosen_that_was_not_worth_looking_for():
         for _ in range(200):
             found = sorted((rng.random() ** 3 for _ in range(12)), reverse=True)
             assert all(p >= floor for p in found[: budget.choose(cost, found, known, streams, 15)])
+
+
+def test_times_that_fell_apart_leave_a_price_that_can_be_divided_by():
+    """Rows were dear on a busy machine, large steps then quick, and at last all steps alike."""
+    cost, budget = StepCost(), Budget()
+    steps = [(1, 0.01), (17, 1.0)] * 8 + [(64, 0.01)] * 200 + [(1, 0.01), (64, 0.01)] * 50
+    for rows, seconds in steps:
+        cost.measured(rows, seconds)
+        base, slope = cost.line()
+        assert base > 0 and slope >= 0
+        assert budget.floor(cost, 1, 1) >= 0
+        assert 0 <= budget.choose(cost, [0.9, 0.5], 1, 1, 15) <= 2
+    assert base + 64 * slope > 0.005  # and the price comes back
