@@ -75,7 +75,7 @@ def library(source: Path) -> Path:
 
 
 def _key(source: Path) -> str:
-    headers = sorted([*source.parent.glob("*.h"), *source.parent.parent.glob("*.h")])
+    headers = sorted(source.parent.parent.rglob("*.h"))  # operators are made of one another's
     parts = [path.read_bytes() for path in (source, *headers)]
     version = subprocess.run([str(compiler()), "--version"], capture_output=True, timeout=60).stdout
     machine = platform.machine() + cpu_flags()

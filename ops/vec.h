@@ -30,6 +30,12 @@ inline Vec load(const float* p) {
   return v;
 }
 
+inline Bits load_words(const uint16_t* p) {
+  Bits v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
 inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
 inline Vec splat(float x) { return x - Vec{}; }
@@ -46,12 +52,19 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
-// 2 * kLanes bfloat16 as kLanes words: the low halves are one vector, the high halves another.
-inline void load_pairs(const uint16_t* p, Vec* low, Vec* high) {
-  Bits words;
-  std::memcpy(&words, p, sizeof words);
-  *low = reinterpret_cast<Vec>(words << 16);
-  *high = reinterpret_cast<Vec>(words & 0xffff0000u);
+// float32 rounded to the nearest bfloat16, to the even one of two; NaN stays NaN.
+inline uint16_t round_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+inline float from_bf16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
 }
 
 inline Vec load_bytes(const int8_t* p) {
@@ -103,6 +116,19 @@ inline Vec sum_each(const Vec* v) {
   const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
   const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
   out = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
+#elif defined(__AVX512F__)
+  __m512 a[8], b[4], c[2];  // two vectors become one, half as many lanes of each, four times
+  for (int i = 0; i < 8; ++i) {
+    a[i] = _mm512_shuffle_f32x4(v[i], v[i + 8], 0x44) + _mm512_shuffle_f32x4(v[i], v[i + 8], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    b[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88) + _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
+  }
+  for (int i = 0; i < 2; ++i) {
+    c[i] = _mm512_shuffle_ps(b[2 * i], b[2 * i + 1], 0x44) + _mm512_shuffle_ps(b[2 * i], b[2 * i + 1], 0xee);
+  }
+  const __m512 sums = _mm512_shuffle_ps(c[0], c[1], 0x88) + _mm512_shuffle_ps(c[0], c[1], 0xdd);
+  out = _mm512_shuffle_f32x4(sums, sums, 0xd8);  // quarters are of the vectors from 0, 8, 4 and 12 on
 #else
   for (int i = 0; i < kLanes; ++i) {
     float lane[kLanes];

@@ -76,10 +76,13 @@ class Weights:
         return self._shapes[part][0]
 
     def replacement(self, module: str, value: np.ndarray) -> Any | None:
-        """A float32 matrix to take the place of `module`, never rounded; None if the base's is the same."""
+        """A float32 matrix to take the place of `module`, never rounded; None if the base's is the same.
+
+        Where the base is in bfloat16, and the matrix loses nothing, it is kept in it too.
+        """
         if self._packed(module, value, self.dtype).same(self.matrix(module)):
             return None
-        exact = np.array_equal(restored(*stored(value, "bfloat16")), value)
+        exact = self.dtype == "bfloat16" and np.array_equal(restored(*stored(value, "bfloat16")), value)
         return self._packed(module, value, "bfloat16" if exact else "float32")
 
     def _packed(self, module: str, value: np.ndarray, dtype: str) -> Any:

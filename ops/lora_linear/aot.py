@@ -18,7 +18,10 @@ STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int8}
 
 
 class PackedWeight:
-    """A base weight [out, in] in panels of 32 outputs, [panels, in, 32]: `put` it all, `freeze` it, then make cells."""
+    """A base weight [out, in] in panels of 32 outputs: `put` it all, `freeze` it, then make cells.
+
+    Panels are [panels, in, 32]; in bfloat16 two inputs are side by side, [panels, ceil(in / 2), 32 * 2].
+    """
 
     plain = False
     """Whether it can use a Parameter as it is: panels are another layout."""
@@ -26,7 +29,8 @@ class PackedWeight:
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
         count = -(-shape[0] // PANEL)
-        self._panels = np.empty((count, shape[1], PANEL), STORAGE[dtype])
+        size = (-(-shape[1] // 2), 2 * PANEL) if dtype == "bfloat16" else (shape[1], PANEL)
+        self._panels = np.empty((count, *size), STORAGE[dtype])
         self._scale = np.ones(count * PANEL if dtype == "int8" else 1, np.float32)
         self.nbytes = self._panels.nbytes + self._scale.nbytes
 
@@ -45,9 +49,11 @@ class PackedWeight:
     def _pack(self, panel: int, value: np.ndarray) -> None:
         count, inputs = len(value) // PANEL, self.shape[1]
         target = self._panels[panel : panel + count]
-        if self.dtype == "bfloat16":  # 0, 16, 1, 17, ...: two vectors by a shift and a mask
-            halves = value.view(np.uint16).reshape(count, 2, PANEL // 2, inputs)
-            target.reshape(count, inputs, PANEL // 2, 2)[...] = halves.transpose(0, 3, 2, 1)
+        if self.dtype == "bfloat16":
+            pairs = self._panels.shape[1]
+            paired = np.zeros((len(value), 2 * pairs), np.uint16)
+            paired[:, :inputs] = value.view(np.uint16)
+            target.reshape(count, pairs, PANEL, 2)[...] = paired.reshape(count, PANEL, pairs, 2).transpose(0, 2, 1, 3)
         else:
             target[...] = value.reshape(count, PANEL, inputs).transpose(0, 2, 1)
 

@@ -64,7 +64,7 @@ class BuiltinLoraLinear(nn.Cell):
     ):
         super().__init__(auto_prefix=False)
         self.norm = nn.Identity() if norm is None else RMSNorm(ms.Tensor(norm), epsilon)
-        self.weight = weight.parameter
+        self.weight, self.rounds = weight.parameter, weight.dtype == "bfloat16"
         self.has_bias, self.has_lora = bias is not None, bool(pairs)
         if bias is not None:
             self.bias = ms.Tensor(bias.astype(np.float32))
@@ -83,7 +83,7 @@ class BuiltinLoraLinear(nn.Cell):
 
     def construct(self, x, adapter, residual):
         x = self.norm(x)
-        y = self.matmul(x, self.weight)
+        y = self.matmul(ops.cast(ops.cast(x, ms.bfloat16), ms.float32) if self.rounds else x, self.weight)
         if self.has_lora:
             gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32)
             y = y + self.matmul(self.matmul(x, self.a) * gate, self.b)

@@ -10,7 +10,8 @@ PADDING = -2
 """Adapter id of rows that belong to no sequence: nothing is computed for them, their outputs are unspecified."""
 
 DTYPES = ("float32", "bfloat16", "int8")
-"""How the base weight may be stored; activations and sums are float32 in all of them."""
+"""How the base weight may be stored. With bfloat16 the inputs of the base product are rounded to it too, as elsewhere;
+sums are float32 in all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,20 @@ def lora_linear(
     residual: np.ndarray | None = None,
     norm: np.ndarray | None = None,
     epsilon: float = 1e-6,
+    dtype: str = "float32",
 ) -> np.ndarray:
     """residual + x W^T + bias + the low-rank part of each row's own adapter: the batched gather of multi-LoRA serving.
 
     x float32 [R, in], weight float32 [out, in] (what its stored form stands for), bias float32 [out], adapter int32
     [R] (-1 for the base, below that padding), residual float32 [R, out], norm float32 [in]: with it x is first put
-    through RMSNorm. Returns float32 [R, out]; padding rows are unspecified (zeros here).
+    through RMSNorm, `dtype` how the weight is stored: with "bfloat16" the base product takes x rounded to it, the
+    low-rank part as it is. Returns float32 [R, out]; padding rows are unspecified (zeros here).
     The base weight is read once for all rows. A row's result does not depend on the rows beside it.
     (CoLD, arXiv 2505.14620, section on the serving kernel.)
     """
     if norm is not None:
         x = rms_norm(x, norm, epsilon)
-    y = x @ weight.T
+    y = rounded(x, dtype) @ weight.T
     for pair in pairs:
         mine = adapter == pair.adapter
         y[mine, pair.first : pair.first + len(pair.b)] += x[mine] @ pair.a.T @ pair.b.T
@@ -55,6 +58,11 @@ def lora_linear(
         y = y + residual
     y[adapter <= PADDING] = 0
     return y
+
+
+def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
+    """The float32 input of a base product as a weight stored in `dtype` meets it."""
+    return restored(*stored(x, dtype)) if dtype == "bfloat16" else x
 
 
 def stored(weight: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:

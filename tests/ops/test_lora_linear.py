@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mindcold.ops import build, lora_linear
 from mindcold.ops.lora_linear.aot import SOURCE, pack_pairs
-from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, stored
+from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, rounded, stored
 from mindcold.ops.lora_linear.reference import lora_linear as reference
 
 BODIES = ("aot", "builtin")
@@ -66,10 +66,10 @@ def test_grid(backend, dtype, outputs, inputs):
         adapter = rng.integers(-2, 4, rows).astype(np.int32)
         real = adapter > PADDING
         residual = rng.standard_normal((rows, outputs)).astype(np.float32)
-        expected = reference(x, matrix, bias, pairs, adapter, residual, norm, 1e-5)
+        expected = reference(x, matrix, bias, pairs, adapter, residual, norm, 1e-5, dtype)
         for _ in range(2):
             close(run(full, x, adapter, residual)[real], expected[real], inputs)
-        close(run(plain, x, adapter)[real], reference(x, matrix, None, [], adapter)[real], inputs)
+        close(run(plain, x, adapter)[real], reference(x, matrix, None, [], adapter, dtype=dtype)[real], inputs)
 
 
 @pytest.mark.parametrize("backend", BODIES)
@@ -86,12 +86,34 @@ def test_lookup_gives_lines_of_the_weight(backend, dtype):
 
 
 def test_a_weight_stored_in_bfloat16_loses_nothing():
-    """What a bfloat16 checkpoint gives is bit for bit what it gives as float32."""
+    """With inputs that bfloat16 holds too, the product is that of float32, but for the order of sums."""
     rng = np.random.default_rng(1)
-    value = restored(*stored(rng.standard_normal((64, 96)).astype(np.float32), "bfloat16"))
-    x, adapter = rng.standard_normal((5, 96)).astype(np.float32), np.full(5, -1, np.int32)
+    value, x = (
+        restored(*stored(rng.standard_normal(size).astype(np.float32), "bfloat16")) for size in ((64, 96), (5, 96))
+    )
+    adapter = np.full(5, -1, np.int32)
     outs = [run(weight_of("aot", dtype, value)[0].linear(None, []), x, adapter) for dtype in ("float32", "bfloat16")]
-    np.testing.assert_array_equal(*outs)
+    close(*outs, 96)
+
+
+@pytest.mark.parametrize("flags", [(), ("-DMINDCOLD_NO_BF16_DOT",), ("-DMINDCOLD_NO_BF16_DOT", "-march=x86-64-v3")])
+def test_sums_of_bfloat16_are_of_one_order_on_every_body(flags, monkeypatch):
+    """The odd input of a pair, then the even one, each product exact: the same bits as the instruction."""
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, *flags))
+    rng = np.random.default_rng(4)
+    value = rng.standard_normal((70, 131)).astype(np.float32)
+    kernel = Kernel(value, [], build.library.__wrapped__(SOURCE))  # not the one that is remembered
+    matrix = np.zeros((70, 132), np.float32)
+    matrix[:, :131] = restored(*stored(value, "bfloat16"))
+    for rows in (1, 2, 5, 6, 7, 13, 40):
+        x = np.zeros((rows, 132), np.float32)
+        x[:, :131] = rng.standard_normal((rows, 131))
+        given, x = x[:, :131].copy(), rounded(x, "bfloat16")
+        expected = np.zeros((rows, 70), np.float32)
+        for k in range(0, 132, 2):
+            for one in (k + 1, k):
+                expected = (expected.astype(np.float64) + np.outer(x[:, one], matrix[:, one])).astype(np.float32)
+        np.testing.assert_array_equal(kernel(given, np.full(rows, -1, np.int32)), expected)
 
 
 def test_int8_is_within_half_a_step_of_each_output():
@@ -113,13 +135,13 @@ def test_equal_weights_are_found_equal(backend):
 class Kernel:
     """The C++ body called without MindSpore, on one weight."""
 
-    def __init__(self, value, pairs):
+    def __init__(self, value, pairs, library=None):
         weight, _ = weight_of("aot", "bfloat16", value)
         self.panels, self.scale = weight.panels.asnumpy(), weight.scale.asnumpy()
         self.low_rank, index = pack_pairs(pairs, len(self.panels), value.shape[1])
         self.index = np.concatenate([np.zeros(2, np.int32), index])
         self.outputs = len(value)
-        self.function = ctypes.CDLL(str(build.library(SOURCE))).lora_linear
+        self.function = ctypes.CDLL(str(library or build.library(SOURCE))).lora_linear
 
     def __call__(self, x, adapter):
         y = np.full((len(x), self.outputs), np.nan, np.float32)
