@@ -5,10 +5,11 @@ from mindspore import nn, ops
 
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
-from mindcold.model.layers import DecoderLayer, LoraLinear, attention_body
+from mindcold.model.layers import DecoderLayers, LoraLinear
 from mindcold.model.rope import RotaryAngles
 from mindcold.model.shapes import EMBEDDING
 from mindcold.model.weights import Weights
+from mindcold.ops import decoder
 from mindcold.ops.lora_linear import PADDING
 from mindcold.ops.rows import Row
 
@@ -70,27 +71,15 @@ class CausalLM(nn.Cell):
         super().__init__(auto_prefix=False)
         self.embed = Embedding(weights, bank)
         self.angles = RotaryAngles(config)
-        layers = [DecoderLayer(i, config, weights, bank, cache, backend) for i, cache in enumerate(caches)]
-        self.layers = nn.CellList(layers, auto_prefix=False)
+        self.decoder = decoder.body(backend, layers=DecoderLayers(config, weights, bank, caches, backend))
         self.head = Head(weights, bank)
-        # what attention needs of the step's rows, once per window size rather than once per layer
-        windows = sorted({config.window(i) for i in range(len(layers))})
-        first = [next(i for i in range(len(layers)) if config.window(i) == window) for window in windows]
-        self.prepare = nn.CellList([attention_body(config, i, backend).prepare for i in first], auto_prefix=False)
-        self.context_of = tuple(windows.index(config.window(i)) for i in range(len(layers)))
-        self.pool_slots = caches[0][0].shape[0]
         self.padding = PADDING
         self.gather = ops.Gather()
 
     def construct(self, rows, take):
         adapter = rows[Row.ADAPTER]
         cos, sin = self.angles(rows[Row.POSITION])
-        contexts: tuple = ()
-        for prepare in self.prepare:
-            contexts = (*contexts, prepare(rows, self.pool_slots))
-        x = self.embed(rows[Row.TOKEN], adapter)
-        for i in range(len(self.layers)):
-            x = self.layers[i](x, adapter, cos, sin, rows, contexts[self.context_of[i]])
+        x = self.decoder(self.embed(rows[Row.TOKEN], adapter), adapter, cos, sin, rows)
         wanted = ops.maximum(take, 0)
         adapter = ops.where(take < 0, self.padding, self.gather(adapter, wanted, 0))
         return self.head(self.gather(x, wanted, 0), adapter)

@@ -15,6 +15,8 @@ PANEL = 32
 """Outputs of a panel; kernel.cc has the same number."""
 
 STORAGE = {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int8}
+TYPES = {"float32": 0, "bfloat16": 1, "int8": 2}
+"""linear.h's numbers of them."""
 
 
 class PackedWeight:
@@ -100,6 +102,7 @@ class AotLoraLinear(nn.Cell):
         super().__init__(auto_prefix=False)
         outputs, inputs = weight.shape
         count = weight.panels.shape[0]
+        self.numbers = (TYPES[weight.dtype], inputs, outputs, count)
         self.panels, self.scale = weight.panels, weight.scale
         padded = np.zeros(0 if bias is None else count * PANEL, np.float32)
         if bias is not None:
@@ -116,6 +119,12 @@ class AotLoraLinear(nn.Cell):
             out_dtype=lambda x, *rest: x,
             func_type="aot",
         )
+
+    @property
+    def constants(self) -> tuple[ms.Tensor | None, ...]:
+        """Weight, scale or None, vectors, low-rank parts and index: what linear.h calls a layer, with `numbers`."""
+        scale = self.scale if self.scale.shape[0] > 1 else None
+        return self.panels, scale, self.vectors, self.low_rank, self.index
 
     def construct(self, x, adapter, residual):
         return self.run(x, self.panels, self.scale, self.vectors, self.low_rank, self.index, adapter, residual)

@@ -15,6 +15,7 @@ from mindcold.ops.contrastive_score.aot import SOURCE
 def test_names_and_lookup():
     assert registry.names() == [
         "contrastive_score",
+        "decoder",
         "frozen_matmul",
         "lora_linear",
         "rope",
@@ -30,7 +31,7 @@ def test_names_and_lookup():
 
 def test_unknown_backend_names_the_bodies():
     for operator in (contrastive_score, rope):
-        with pytest.raises(OperatorError, match=r"backend: 'cuda' is not one of auto, akg, aot, builtin$"):
+        with pytest.raises(OperatorError, match=r"backend: 'cuda' is not one of auto, akg, aot, builtin, single$"):
             operator.choose("cuda")
 
 

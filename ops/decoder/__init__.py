@@ -1,0 +1,18 @@
+"""decoder: all layers of a decoder over the rows of a step, as one operator where there is one."""
+
+from mindcold.ops import build, registry
+from mindcold.ops.decoder.aot import AotDecoder
+from mindcold.ops.decoder.layers import HeadShape, LayerParts, single
+from mindcold.ops.decoder.reference import decoder as reference
+
+operator = registry.Operator(
+    "decoder",
+    reference,
+    (
+        registry.Body("aot", AotDecoder, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("builtin", single, lambda: None),
+        registry.Body("single", single, lambda: None),
+    ),
+)
+
+__all__ = ["HeadShape", "LayerParts", "operator", "reference"]
