@@ -33,7 +33,8 @@ class AotDecoder(nn.Cell):
             constants += [layer.rope.norms, *layer.caches]
             pointers += [None if item is None else item.data_ptr() for item in constants]
             numbers += [number for linear in linears for number in linear.numbers]
-            numbers += [int(layer.rope.norms.shape[0] > 1), layer.window]
+            halves = layer.caches[0].dtype != ms.float32
+            numbers += [int(layer.rope.norms.shape[0] > 1), layer.window, int(halves)]
             kept.append(constants)
         shape = layers.shape
         handle = library.decoder_open(

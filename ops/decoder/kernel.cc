@@ -24,7 +24,8 @@ struct DecoderLayer {
   Layer linears[kLinears];
   const float* norms;
   bool normed;
-  float *k_cache, *v_cache;
+  void *k_cache, *v_cache;
+  bool halves;  // caches in bfloat16, not float32
   int64_t window;
 };
 
@@ -75,6 +76,13 @@ struct Step {
   int64_t rows;
 };
 
+template <class Cache>
+void attend(const mindcold::rope::Shape& shape, const DecoderLayer& layer, const Step& step, Buffers* b) {
+  mindcold::attention::apply<Cache>({b->q.data(), b->k.data(), b->v.data(), static_cast<Cache*>(layer.k_cache),
+                                     static_cast<Cache*>(layer.v_cache), b->mixed.data(), step.lines, step.rows,
+                                     shape.heads, shape.kv_heads, shape.size, layer.window});
+}
+
 void run_layer(const Decoder& decoder, const DecoderLayer& layer, const Step& step, const float* x, Buffers* b, float* y) {
   using mindcold::Span;
   const auto [heads, kv_heads, size] = decoder.shape;
@@ -97,8 +105,11 @@ void run_layer(const Decoder& decoder, const DecoderLayer& layer, const Step& st
   }
   {
     Span span("attention");
-    mindcold::attention::apply({b->q.data(), b->k.data(), b->v.data(), layer.k_cache, layer.v_cache, b->mixed.data(),
-                                step.lines, rows, heads, kv_heads, size, layer.window});
+    if (layer.halves) {
+      attend<uint16_t>(decoder.shape, layer, step, b);
+    } else {
+      attend<float>(decoder.shape, layer, step, b);
+    }
   }
   {
     Span span("o_proj");
@@ -119,13 +130,13 @@ void run_layer(const Decoder& decoder, const DecoderLayer& layer, const Step& st
 }  // namespace
 
 // A decoder of so many layers. Of each: 23 pointers (weight, scale or null, vectors, low_rank and index of the four
-// linears; norms of rope; both caches) and 18 numbers (type, inputs, outputs and panels of the four linears; whether rope
-// norms; window). Gives its handle.
+// linears; norms of rope; both caches) and 19 numbers (type, inputs, outputs and panels of the four linears; whether rope
+// norms; window; whether caches are bfloat16). Gives its handle.
 extern "C" int64_t decoder_open(int64_t heads, int64_t kv_heads, int64_t size, int64_t layers, void** pointers,
                                 const int64_t* numbers) {
   auto decoder = std::make_shared<Decoder>();
   decoder->shape = {heads, kv_heads, size};
-  for (int64_t i = 0; i < layers; ++i, pointers += 23, numbers += 18) {
+  for (int64_t i = 0; i < layers; ++i, pointers += 23, numbers += 19) {
     DecoderLayer layer{};
     for (int j = 0; j < kLinears; ++j) {
       void** p = pointers + 5 * j;
@@ -134,8 +145,8 @@ extern "C" int64_t decoder_open(int64_t heads, int64_t kv_heads, int64_t size, i
                           static_cast<float*>(p[2]), static_cast<float*>(p[3]), static_cast<int32_t*>(p[4])};
     }
     layer.norms = static_cast<float*>(pointers[20]), layer.normed = numbers[16] != 0;
-    layer.k_cache = static_cast<float*>(pointers[21]), layer.v_cache = static_cast<float*>(pointers[22]);
-    layer.window = numbers[17];
+    layer.k_cache = pointers[21], layer.v_cache = pointers[22];
+    layer.window = numbers[17], layer.halves = numbers[18] != 0;
     decoder->layers.push_back(layer);
   }
   return Decoders::get().open(std::move(decoder));
