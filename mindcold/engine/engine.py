@@ -19,6 +19,7 @@ from mindcold.engine.sequence import Sequence
 from mindcold.engine.step import ScoreStep
 from mindcold.engine.step_cost import StepCost
 from mindcold.engine.step_plan import MAX_ROWS, StepPlan, row_bucket
+from mindcold.engine.step_trace import step_trace
 from mindcold.errors import RequestError
 from mindcold.ops import interrupts
 
@@ -106,6 +107,7 @@ class Engine:
         self._moves: list[tuple[int, int]] = []
         self._ran: set[tuple[StepKind, int, int]] = set()
         self._graphs: dict[StepKind | None, Graph] = {}
+        self._trace = step_trace()
         self.costs: defaultdict[bool, StepCost] = defaultdict(StepCost)
         """What decoding steps cost, with and without scores."""
 
@@ -242,6 +244,8 @@ class Engine:
             del self._moves[: len(moves)]
             self._ran.add((kind, rows, heads))
             seconds = time.perf_counter() - started if known else None
+            if self._trace:
+                self._trace.add(len(plan.rows), seconds)
         tokens, accepted = chosen.tolist()
         every = out[2] if scores else None
         return StepOutput(tokens, accepted, logprobs.tolist(), every, best_tokens, best_logprobs, seconds)

@@ -14,6 +14,7 @@
 #include "../exp.h"
 #include "../parallel.h"
 #include "../vec.h"
+#include "../trace.h"
 
 namespace {
 
@@ -155,6 +156,7 @@ void find_best(const float* scores, int64_t n, const float* maxima, double log_s
 }  // namespace
 
 extern "C" int contrastive_score(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  mindcold::Span span("contrastive_score");
   if (count < 6 || count > 9) return 1;
   const bool masked = count % 2 == 1;
   const int first = masked ? 4 : 3;  // of the outputs

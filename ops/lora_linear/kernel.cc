@@ -3,6 +3,7 @@
 //   scale float32 [P * 32] or [1] for none; vectors float32: epsilon, norm [K] if any, bias [P * 32] if any; low_rank
 //   float32: A [T, K], B [E, 32]; index int32: lengths of norm and bias, T, E, owner [T], b_start [P + 1], b_rank [E];
 //   adapter int32 [R]; residual float32 [R, N] or [1] for none; output y float32 [R, N].
+#include "../trace.h"
 #include "linear.h"
 
 namespace {
@@ -20,6 +21,7 @@ Layer layer_of(void** params, int64_t** shapes, const char** dtypes, int64_t inp
 
 // number int32 [R], panels, scale -> those lines of the weight, float32 [R, K].
 extern "C" int lookup(int count, void** params, int*, int64_t** shapes, const char** dtypes, void*, void*) {
+  mindcold::Span span("embedding");
   if (count != 4) return 1;
   const auto* number = static_cast<const int32_t*>(params[0]);
   const int64_t inputs = shapes[3][1];
@@ -29,6 +31,7 @@ extern "C" int lookup(int count, void** params, int*, int64_t** shapes, const ch
 }
 
 extern "C" int lora_linear(int count, void** params, int* ndims, int64_t** shapes, const char** dtypes, void*, void*) {
+  mindcold::Span span("lora_linear");
   if (count != 9) return 1;
   Layer layer = layer_of(params + 1, shapes + 1, dtypes + 1, shapes[0][1], shapes[8][1]);
   layer.vectors = static_cast<const float*>(params[3]);

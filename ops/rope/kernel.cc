@@ -2,7 +2,10 @@
 // k) or [1] -> q [R, H, D], k [R, KV, D], v [R, KV, D]. The contract is reference.py.
 #include "rope.h"
 
+#include "../trace.h"
+
 extern "C" int rope(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  mindcold::Span span("rope");
   if (count != 8) return 1;
   const mindcold::rope::Shape shape{shapes[5][1], shapes[6][1], shapes[5][2]};
   const auto in = [&](int i) { return static_cast<const float*>(params[i]); };

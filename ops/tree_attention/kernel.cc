@@ -2,6 +2,8 @@
 // in float32 or bfloat16 (changed in place), rows int32 [11, R], window int32 [1]; output [R, H, D].
 #include "attention.h"
 
+#include "../trace.h"
+
 namespace {
 
 template <class Cache>
@@ -17,6 +19,7 @@ int attend(void** params, int64_t** shapes) {
 }  // namespace
 
 extern "C" int tree_attention(int count, void** params, int*, int64_t** shapes, const char** dtypes, void*, void*) {
+  mindcold::Span span("attention");
   if (count != 8 || shapes[5][0] != mindcold::kLines) return 1;
   return std::strcmp(dtypes[3], "float32") == 0 ? attend<float>(params, shapes) : attend<uint16_t>(params, shapes);
 }

@@ -1,7 +1,10 @@
 // tree_verify on CPU. The contract is reference.py.
 #include <cstdint>
 
+#include "../trace.h"
+
 extern "C" int tree_verify(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  mindcold::Span span("tree_verify");
   if (count != 4) return 1;
   const auto* chosen = static_cast<const int32_t*>(params[0]);
   const auto* tokens = static_cast<const int32_t*>(params[1]);
