@@ -49,9 +49,10 @@ def load(
     """Load a HuggingFace model folder (or a model by its name) and, if given, a LoRA adapter for it.
 
     `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16
-    for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them.
-    `backend` picks the body of the operators ("auto", "aot", "akg", "builtin"), `max_batch` how many requests of one
-    call run together, `draft_memory` the megabytes of each table of trigrams. Raises ModelError, AdapterError,
+    for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them,
+    except on Ascend (`mindcold.ops.ascend`). `backend` picks the body of the operators ("auto", "aot", "akg", "ascend",
+    "triton", "builtin"), `max_batch` how many requests of one call run together, `draft_memory` the megabytes of each
+    table of trigrams. Raises ModelError, AdapterError,
     TokenizerError or RequestError in one line naming the file and the field.
     """
     if dtype not in ("auto", *DTYPES):

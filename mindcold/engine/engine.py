@@ -101,6 +101,7 @@ class Engine:
 
     def __init__(self, factory: NetworkFactory, backend: str = "auto"):
         self._factory, self._backend = factory, backend
+        self._cache_dtype = getattr(factory, "cache_dtype", ms.float32)  # of keys and values, as its networks take them
         self._pool: KVPool | None = None
         self._network: ms.nn.Cell | HostNetwork | None = None
         self._moves: list[tuple[int, int]] = []
@@ -139,7 +140,7 @@ class Engine:
     @property
     def slot_bytes(self) -> int:
         """Memory of the keys and values of one token in one stream, bytes."""
-        return KVPool.slot_bytes(self._factory.cache_shape)
+        return KVPool.slot_bytes(self._factory.cache_shape, self._cache_dtype)
 
     @property
     def ready(self) -> bool:
@@ -183,7 +184,7 @@ class Engine:
                     "use shorter prompts, fewer new tokens or a smaller batch"
                 )
             size = host.slots + 1
-        self._pool = KVPool(self._factory.cache_shape, size, self._pool, host)
+        self._pool = KVPool(self._factory.cache_shape, size, self._pool, host, self._cache_dtype)
         if not host:
             self._forget_graphs()
 

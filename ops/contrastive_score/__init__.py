@@ -10,8 +10,8 @@ operator = registry.Operator(
     "contrastive_score",
     reference,
     (
-        registry.Body("aot", AotContrastiveScore, lambda: registry.on_cpu() or build.unavailable_reason()),
-        registry.Body("akg", AkgContrastiveScore, hybrid.unavailable_reason, automatic=False),
+        registry.Body("aot", AotContrastiveScore, build.unavailable_reason, device="CPU"),
+        registry.Body("akg", AkgContrastiveScore, hybrid.unavailable_reason, device="CPU", automatic=False),
         registry.Body("builtin", BuiltinContrastiveScore, lambda: None),
     ),
 )

@@ -10,8 +10,8 @@ operator = registry.Operator(
     "tree_verify",
     reference,
     (
-        registry.Body("aot", AotTreeVerify, lambda: registry.on_cpu() or build.unavailable_reason()),
-        registry.Body("akg", AkgTreeVerify, hybrid.unavailable_reason, automatic=False),
+        registry.Body("aot", AotTreeVerify, build.unavailable_reason, device="CPU"),
+        registry.Body("akg", AkgTreeVerify, hybrid.unavailable_reason, device="CPU", automatic=False),
         registry.Body("builtin", BuiltinTreeVerify, lambda: None),
     ),
 )
