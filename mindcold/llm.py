@@ -52,8 +52,8 @@ def load(
     for a checkpoint stored in it, which loses nothing, else float32. Sums and activations are float32 in all of them,
     except on Ascend (`mindcold.ops.ascend`). `backend` picks the body of the operators ("auto", "aot", "akg", "ascend",
     "triton", "builtin"), `max_batch` how many requests of one call run together, `draft_memory` the megabytes of each
-    table of trigrams. Raises ModelError, AdapterError,
-    TokenizerError or RequestError in one line naming the file and the field.
+    table of trigrams. Raises ModelError, AdapterError, TokenizerError or RequestError in one line naming the file and
+    the field.
     """
     if dtype not in ("auto", *DTYPES):
         raise RequestError(f"dtype: {dtype!r} is not one of auto, {', '.join(DTYPES)}")
