@@ -1,6 +1,6 @@
 """MindSpore's operators for Ascend in NumPy: what the documentation of MindSpore 2.9 says they do, take and refuse.
 
-Sources are the docstrings of the named function in mindspore 2.9.0 (`mindspore.ops`); arithmetic is that of the formula,
+Sources are the docstrings of the named functions of mindspore.ops in mindspore 2.9.0; arithmetic is that of the formula
 in float32, rounded to the dtype of the result. Arrays of bfloat16 are those of ml_dtypes.
 """
 
