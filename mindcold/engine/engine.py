@@ -16,7 +16,7 @@ from mindcold.engine.host_network import GivenLogits, HostCache, HostNetwork
 from mindcold.engine.pool import CacheShape, KVPool, Segment
 from mindcold.engine.runtime import LOCK
 from mindcold.engine.sequence import Sequence
-from mindcold.engine.step import ScoreStep
+from mindcold.engine.step import ScoreBetweenGraphs, ScoreStep
 from mindcold.engine.step_cost import StepCost
 from mindcold.engine.step_plan import MAX_ROWS, StepPlan, row_bucket
 from mindcold.errors import RequestError
@@ -106,7 +106,7 @@ class Engine:
         self._network: ms.nn.Cell | HostNetwork | None = None
         self._moves: list[tuple[int, int]] = []
         self._ran: set[tuple[StepKind, int, int]] = set()
-        self._graphs: dict[StepKind | None, Graph] = {}
+        self._graphs: dict[StepKind | None, Graph | ScoreBetweenGraphs] = {}
         self.costs: defaultdict[bool, StepCost] = defaultdict(StepCost)
         """What decoding steps cost, with and without scores."""
 
@@ -278,12 +278,13 @@ class Engine:
         network = self._built()
         return ms.Tensor(rows) if isinstance(network, ms.nn.Cell) else network(rows, take)
 
-    def _graph(self, kind: StepKind | None) -> Graph:
+    def _graph(self, kind: StepKind | None) -> Graph | ScoreBetweenGraphs:
         """The step of a kind (None for bare logits), compiled in graph mode once per shape."""
         if kind not in self._graphs:
             network = self._built()
             cell = network if isinstance(network, ms.nn.Cell) else GivenLogits()
             if kind is not None:
                 cell = ScoreStep(cell, kind.contrast, kind.scores, self._backend, kind.best)
-            self._graphs[kind] = Graph(cell)
+            whole = kind is None or ScoreStep.in_graph(self._backend)
+            self._graphs[kind] = Graph(cell) if whole else ScoreBetweenGraphs(cell)
         return self._graphs[kind]
