@@ -28,6 +28,7 @@ STEPS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "bodies": bodies.available,
     "objects": kernels.objects,
     "contracts": bodies.contracts,
+    "kernels": bodies.launched,
     "parity": models.parity,
     "speed": models.speed,
 }

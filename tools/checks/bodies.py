@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from checks.models import use
-from checks.step import Setting
+from checks.step import Result, Setting, say
+
+LEFT_OUT = ("akg",)
+"""Compiled anew in every process, for minutes."""
 
 TOLERANCE = 2e-2
 """Relative to the largest number of a result: what bfloat16 rounds over a product, below what a wrong one shows."""
@@ -27,21 +30,34 @@ def available(setting: Setting) -> dict[str, Any]:
 
 
 def contracts(setting: Setting) -> dict[str, Any]:
-    """For each operator and body: its largest deviation from the contract and the median time of a call."""
+    """For each operator and body that is part of graphs: its deviation from the contract and the time of a call."""
+    return measured(setting, lambda body: body.in_graph and body.name not in LEFT_OUT, {})
+
+
+def launched(setting: Setting) -> dict[str, Any]:
+    """The same for kernels that are launched between graphs, beside MindSpore's own operators."""
+    use(setting.device)
+    from checks import cases
+
+    return measured(setting, lambda body: not body.in_graph or body.name == "builtin", cases.launched())
+
+
+def measured(setting: Setting, wanted: Callable[[Any], bool], kernels: dict[str, Any]) -> dict[str, Any]:
+    """Rows by operator and body, said as they come: what is known survives a process that crashes."""
     use(setting.device)
     from checks import cases
     from mindcold.ops import registry
 
+    todo: dict[str, tuple[str | None, Callable[[], Any]]] = {
+        f"{name}, {body.name}": (body.unavailable_reason(), partial(case, body.name))
+        for name, case in cases.CASES.items()
+        for body in registry.get(name).bodies
+        if wanted(body)
+    }
     found: dict[str, Any] = {}
-    for name, case in cases.CASES.items():
-        operator = registry.get(name)
-        for body, reason in operator.available().items():
-            if reason is not None:
-                found[f"{name}, {body}"] = {"state": "missing", "message": reason}
-            elif body not in cases.LEFT_OUT:
-                found[f"{name}, {body}"] = tried(partial(case, body), setting.repeats)
-    for name, (reason, kernel) in cases.launched().items():
-        found[name] = {"state": "missing", "message": reason} if reason else tried(kernel, setting.repeats)
+    for name, (reason, case) in (todo | kernels).items():
+        say(Result("failed", message=f"ended in {name}", figures=found))
+        found[name] = {"state": "missing", "message": reason} if reason else tried(case, setting.repeats)
     for name, row in found.items():
         own = found.get(f"{name.partition(',')[0]}, builtin", {}).get("us")
         if own and row.get("us"):

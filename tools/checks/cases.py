@@ -14,8 +14,6 @@ from mindcold.ops.rows import LINES, Row
 from mindcold.ops.tree_attention import cache_dtype
 
 ROWS, VOCAB, HIDDEN, INNER, HEADS, KV_HEADS, SIZE, SLOTS = 16, 49152, 576, 1536, 9, 3, 64, 1024
-LEFT_OUT = ("akg",)
-"""Compiled anew in every process, for minutes."""
 
 Case = tuple[Callable[[], list[np.ndarray]], list[np.ndarray]]
 

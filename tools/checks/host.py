@@ -120,7 +120,7 @@ def device(setting: Setting) -> dict[str, Any]:
         x = ms.Tensor(np.ones((16, 16), np.float16))
         total = float(ms.ops.matmul(x, x).asnumpy().sum())
     except (RuntimeError, ValueError, TypeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise Missing(
             f"MindSpore {ms.__version__} reaches no Ascend device: {first}",
             f"MindSpore 2.9 for aarch64 or x86-64 beside CANN, with set_env.sh sourced, see {README}, step 3",

@@ -12,7 +12,8 @@ TITLES = {
     "device": "MindSpore on the device",
     "bodies": "Bodies of the operators",
     "objects": "Kernels to objects",
-    "contracts": "Operators beside their contracts",
+    "contracts": "Operators in graphs, beside their contracts",
+    "kernels": "Launched kernels, beside their contracts",
     "parity": "Tokens of a small model",
     "speed": "Speed on SmolLM2",
 }
@@ -55,4 +56,6 @@ def figures(found: dict[str, Any]) -> list[str]:
 
 def cell(value: Any) -> str:
     """One value of a table."""
+    if value is None:
+        return "-"
     return str(value).replace("|", "\\|").replace("\n", " ")

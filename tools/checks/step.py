@@ -1,5 +1,6 @@
 """A step of the check: a function in a process of its own, so that nothing it does ends the others."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MARK = "check_ascend result: "
-"""Begins the line in which a step's process says what it found; other lines are the libraries'."""
+"""Begins a line in which a step's process says what it has found; the last one counts, other lines are libraries'."""
 
 
 class Missing(Exception):
@@ -77,12 +78,25 @@ def run_apart(command: Sequence[str], timeout: float) -> Result:
         done = subprocess.run(
             [sys.executable, *command], capture_output=True, text=True, errors="replace", timeout=timeout
         )
-    except subprocess.TimeoutExpired:
-        return Result("failed", round(timeout, 2), f"took more than {timeout:.0f} s")
-    for line in reversed(done.stdout.splitlines()):
+        out, ended = done.stdout, f"its process ended with {done.returncode}"
+        last = (done.stderr.strip().splitlines() or [""])[-1][:300]
+        whole = done.returncode == 0
+    except subprocess.TimeoutExpired as error:
+        out = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
+        ended, last, whole = f"took more than {timeout:.0f} s", "", False
+    found = last_said(out)
+    if whole and found:
+        return found
+    result = Result("failed", round(time.perf_counter() - started, 2), ": ".join(filter(None, (ended, last))))
+    if found:
+        result.message, result.figures = f"{result.message} ({found.message})", found.figures
+    return result
+
+
+def last_said(out: str) -> Result | None:
+    """The last result in what a process printed."""
+    for line in reversed(out.splitlines()):
         if line.startswith(MARK):
-            return Result(**json.loads(line.removeprefix(MARK)))
-    last = (done.stderr.strip().splitlines() or [""])[-1][:300]
-    return Result(
-        "failed", round(time.perf_counter() - started, 2), f"its process ended with {done.returncode}: {last}"
-    )
+            with contextlib.suppress(ValueError):  # cut off
+                return Result(**json.loads(line.removeprefix(MARK)))
+    return None
