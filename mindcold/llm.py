@@ -49,11 +49,12 @@ def load(
     """Load a HuggingFace model folder (or a model by its name) and, if given, a LoRA adapter for it.
 
     `dtype` is how the base weights are kept: "float32", "bfloat16" or "int8" (per-output scales); "auto" is bfloat16
-    for a checkpoint stored in it, else float32. With bfloat16 the inputs of linear layers are rounded to it too, as in
-    other engines; sums are float32 in all of them. Token-exact parity with other libraries is a matter of "float32".
-    `backend` picks the body of the operators ("auto", "aot", "akg", "builtin"), `max_batch` how many requests of one
-    call run together, `draft_memory` the megabytes of each table of trigrams. Raises ModelError, AdapterError,
-    TokenizerError or RequestError in one line naming the file and the field.
+    for a checkpoint stored in it, else float32. With bfloat16 the inputs of linear layers, and keys and values, are
+    rounded to it too, as in other engines; sums are float32 in all of them, except on Ascend (`mindcold.ops.ascend`).
+    Token-exact parity with other libraries is a matter of "float32". `backend` picks the body of the operators
+    ("auto", "aot", "single", "akg", "ascend", "triton", "builtin"), `max_batch` how many requests of one call run
+    together, `draft_memory` the megabytes of each table of trigrams. Raises ModelError, AdapterError, TokenizerError or
+    RequestError in one line naming the file and the field.
     """
     if dtype not in ("auto", *DTYPES):
         raise RequestError(f"dtype: {dtype!r} is not one of auto, {', '.join(DTYPES)}")

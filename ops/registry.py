@@ -17,13 +17,25 @@ class Body:
     """One implementation of an operator."""
 
     name: str
-    """"aot" (C++ on CPU), "akg" (AKG hybrid) or "builtin" (MindSpore's own operators)."""
+    """"aot" (C++ on CPU), "akg" (AKG hybrid on CPU), "ascend" (MindSpore's operators for Ascend alone), "triton"
+    (kernels for Ascend) or "builtin" (MindSpore's operators for every device)."""
     make: Callable[..., Any]
     """Static settings to a Cell for graph mode; for lora_linear to a weight, which then gives the cells."""
-    unavailable_reason: Callable[[], str | None]
-    """None where it can run, else the reason why not."""
+    missing: Callable[[], str | None]
+    """None where all it needs is installed, else what is missing."""
+    device: str | None = None
+    """The only device it is for, as MindSpore names it; None for every device."""
     automatic: bool = True
     """Whether "auto" may choose it."""
+    in_graph: bool = True
+    """Whether it can be part of a graph; else it is called between two."""
+
+    def unavailable_reason(self) -> str | None:
+        """None where it can run, else the reason why not."""
+        target = ms.get_context("device_target")
+        if self.device not in (None, target):
+            return f"the device is {target}, this body is for {self.device}"
+        return self.missing()
 
 
 class Operator:
@@ -63,18 +75,22 @@ class Operator:
 
     def _automatic(self) -> Body:
         if self._chosen is None:
-            for body in (body for body in self.bodies if body.automatic):
+            target = ms.get_context("device_target")
+            for body in (body for body in self.bodies if body.automatic and body.device in (None, target)):
                 reason = body.unavailable_reason()
                 if reason is None:
                     self._chosen = body
                     break
-                log.warning("%s: body %r cannot run here (%s); trying the next", self.name, body.name, reason)
+                if (body.name, reason) not in _WARNED:  # once, not for every operator
+                    _WARNED.add((body.name, reason))
+                    log.warning("%s: body %r cannot run here (%s); trying the next", self.name, body.name, reason)
             else:
                 raise OperatorError(f"{self.name}: no body can run here")
         return self._chosen
 
 
 _OPERATORS: dict[str, Operator] = {}
+_WARNED: set[tuple[str, str]] = set()
 
 
 def names() -> list[str]:
@@ -92,9 +108,3 @@ def get(name: str) -> Operator:
     if name not in _OPERATORS:
         raise OperatorError(f"operator {name!r} is not one of {', '.join(names())}")
     return _OPERATORS[name]
-
-
-def on_cpu() -> str | None:
-    """None on CPU, else why a CPU body cannot run."""
-    target = ms.get_context("device_target")
-    return None if target == "CPU" else f"the device is {target}, this body is for CPU"

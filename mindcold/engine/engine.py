@@ -16,7 +16,7 @@ from mindcold.engine.host_network import GivenLogits, HostCache, HostNetwork
 from mindcold.engine.pool import CacheShape, KVPool, Segment
 from mindcold.engine.runtime import LOCK
 from mindcold.engine.sequence import Sequence
-from mindcold.engine.step import ScoreStep
+from mindcold.engine.step import ScoreBetweenGraphs, ScoreStep
 from mindcold.engine.step_cost import StepCost
 from mindcold.engine.step_plan import MAX_ROWS, StepPlan, row_bucket
 from mindcold.engine.step_trace import step_trace
@@ -102,11 +102,12 @@ class Engine:
 
     def __init__(self, factory: NetworkFactory, backend: str = "auto"):
         self._factory, self._backend = factory, backend
+        self._cache_dtype = getattr(factory, "cache_dtype", ms.float32)  # of keys and values, as its networks take them
         self._pool: KVPool | None = None
         self._network: ms.nn.Cell | HostNetwork | None = None
         self._moves: list[tuple[int, int]] = []
         self._ran: set[tuple[StepKind, int, int]] = set()
-        self._graphs: dict[StepKind | None, Graph] = {}
+        self._graphs: dict[StepKind | None, Graph | ScoreBetweenGraphs] = {}
         self._trace = step_trace()
         self.costs: defaultdict[bool, StepCost] = defaultdict(StepCost)
         """What decoding steps cost, with and without scores."""
@@ -141,7 +142,7 @@ class Engine:
     @property
     def slot_bytes(self) -> int:
         """Memory of the keys and values of one token in one stream, bytes."""
-        return KVPool.slot_bytes(self._factory.cache_shape)
+        return KVPool.slot_bytes(self._factory.cache_shape, self._cache_dtype)
 
     @property
     def ready(self) -> bool:
@@ -185,7 +186,7 @@ class Engine:
                     "use shorter prompts, fewer new tokens or a smaller batch"
                 )
             size = host.slots + 1
-        self._pool = KVPool(self._factory.cache_shape, size, self._pool, host)
+        self._pool = KVPool(self._factory.cache_shape, size, self._pool, host, self._cache_dtype)
         if not host:
             self._forget_graphs()
 
@@ -281,12 +282,13 @@ class Engine:
         network = self._built()
         return ms.Tensor(rows) if isinstance(network, ms.nn.Cell) else network(rows, take)
 
-    def _graph(self, kind: StepKind | None) -> Graph:
+    def _graph(self, kind: StepKind | None) -> Graph | ScoreBetweenGraphs:
         """The step of a kind (None for bare logits), compiled in graph mode once per shape."""
         if kind not in self._graphs:
             network = self._built()
             cell = network if isinstance(network, ms.nn.Cell) else GivenLogits()
             if kind is not None:
                 cell = ScoreStep(cell, kind.contrast, kind.scores, self._backend, kind.best)
-            self._graphs[kind] = Graph(cell)
+            whole = kind is None or ScoreStep.in_graph(self._backend)
+            self._graphs[kind] = Graph(cell) if whole else ScoreBetweenGraphs(cell)
         return self._graphs[kind]

@@ -48,23 +48,30 @@ class Segment:
 
 
 class KVPool:
-    """Keys and values of all sequences: per layer two Parameters float32 [slots, kv_heads, head_dim].
+    """Keys and values of all sequences: per layer two Parameters [slots, kv_heads, head_dim], float32 if not said else.
 
     The last slot belongs to nobody: padding rows may write there. Where a host network has a cache of its own, there
     are no Parameters, and the pool only says which slots are whose.
     """
 
-    def __init__(self, shape: CacheShape, slots: int, old: "KVPool | None" = None, host: HostCache | None = None):
+    def __init__(
+        self,
+        shape: CacheShape,
+        slots: int,
+        old: "KVPool | None" = None,
+        host: HostCache | None = None,
+        dtype: ms.Type = ms.float32,
+    ):
         """A pool of `slots` slots; the segments of `old`, if given, live on in it with their keys and values.
 
         Raises RequestError where memory does not suffice.
         """
-        self.shape, self.slots = shape, slots
+        self.shape, self.slots, self.dtype = shape, slots, dtype
         self.caches: list[tuple[ms.Parameter, ms.Parameter]] = []
         self._segments: list[Segment] = list(old._segments) if old else []
         if host:
             return
-        needed, available = slots * self.slot_bytes(shape), psutil.virtual_memory().available
+        needed, available = slots * self.slot_bytes(shape, dtype), psutil.virtual_memory().available
         if needed > available:
             raise RequestError(
                 f"KV cache of {slots} tokens needs {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB are free; "
@@ -77,15 +84,19 @@ class KVPool:
         ]
 
     @staticmethod
-    def slot_bytes(shape: CacheShape) -> int:
+    def slot_bytes(shape: CacheShape, dtype: ms.Type = ms.float32) -> int:
         """Memory of one token of one stream, bytes."""
-        return 8 * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
+        size = 4 if dtype == ms.float32 else 2
+        return 2 * size * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
 
     def _parameter(self, old: ms.Parameter | None, name: str) -> ms.Parameter:
         values = np.zeros((self.slots, self.shape.num_key_value_heads, self.shape.head_dim), np.float32)
         if old is not None:
             values[: old.shape[0]] = old.asnumpy()
-        return ms.Parameter(ms.Tensor.from_numpy(values), name=name, requires_grad=False)
+        tensor = ms.Tensor.from_numpy(values)
+        return ms.Parameter(
+            tensor if self.dtype == ms.float32 else tensor.astype(self.dtype), name=name, requires_grad=False
+        )
 
     @property
     def used(self) -> int:

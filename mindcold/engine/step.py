@@ -1,7 +1,11 @@
 """The compiled unit: rows through the network, the score and choice of each head, and the draft tokens it accepts."""
 
+from typing import Any
+
+import mindspore as ms
 from mindspore import nn, ops
 
+from mindcold.engine.graph import Graph
 from mindcold.ops import contrastive_score, tree_verify
 
 
@@ -22,6 +26,11 @@ class ScoreStep(nn.Cell):
         self.score, self.verify = contrastive_score.body(backend, best=best), tree_verify.body(backend)
         self.stack = ops.Stack()
 
+    @staticmethod
+    def in_graph(backend: str) -> bool:
+        """Whether the bodies of its operators can be part of a graph."""
+        return contrastive_score.choose(backend).in_graph and tree_verify.choose(backend).in_graph
+
     def construct(self, rows, heads, alpha_beta, allowed=None):
         if self.contrast:
             logits = self.network(rows, heads[:2].reshape(-1))
@@ -29,6 +38,47 @@ class ScoreStep(nn.Cell):
         else:
             logits = self.network(rows, heads[0])
             out = self.score(logits, logits, alpha_beta, allowed)
+        return self.chosen(out, heads[2], heads[3])
+
+    def chosen(self, out, tokens, parents):
+        """What the step gives, of what the score gives and the token and parent of each head."""
         scores, token, logprob = out[:3]
-        chosen = self.stack((token, self.verify(token, heads[2], heads[3])))
+        chosen = self.stack((token, self.verify(token, tokens, parents)))
         return ((chosen, logprob, scores) if self.scores else (chosen, logprob)) + out[3:]
+
+
+class ExpertAndBase(nn.Cell):
+    """The network of a step that is scored outside of the graph: logits of the experts and of the amateurs [P, vocab].
+
+    They are two tensors, or the experts' twice.
+    """
+
+    def __init__(self, network: nn.Cell, contrast: bool):
+        super().__init__(auto_prefix=False)
+        self.network, self.contrast = network, contrast
+
+    def construct(self, rows, heads):
+        if self.contrast:
+            logits, count = self.network(rows, heads[:2].reshape(-1)), heads.shape[1]
+            return logits[:count], logits[count:]
+        logits = self.network(rows, heads[0])
+        return logits, logits
+
+
+class ScoreBetweenGraphs:
+    """A ScoreStep whose network alone is a graph: its operators are called, where their bodies cannot be compiled."""
+
+    def __init__(self, step: ScoreStep):
+        self._step = step
+        self._network = Graph(ExpertAndBase(step.network, step.contrast))
+
+    def __call__(self, *arguments: ms.Tensor) -> Any:
+        """The arguments and results of ScoreStep."""
+        rows, heads, *weights = arguments
+        tokens, parents = (ms.Tensor(line) for line in heads.asnumpy()[2:].copy())
+        expert, base = self._network(rows, heads)
+        return self._step.chosen(self._step.score(expert, base, *weights), tokens, parents)
+
+    def release(self) -> None:
+        """See Graph."""
+        self._network.release()

@@ -29,7 +29,7 @@ class Embedding(nn.Cell):
     def construct(self, token, adapter):
         x = self.base(token)
         for i in range(len(self.ids)):
-            x = ops.where((adapter == self.ids[i]).reshape(-1, 1), self.own[i](token), x)
+            x = ops.where((adapter == self.ids[i]).reshape(-1, 1), ops.cast(self.own[i](token), x.dtype), x)
         return x
 
 
@@ -46,9 +46,9 @@ class Head(nn.Cell):
         self.own = nn.CellList(own, auto_prefix=False)
 
     def construct(self, x, adapter):
-        logits = self.base(x, adapter)
+        logits = ops.cast(self.base(x, adapter), ms.float32)
         for i in range(len(self.ids)):
-            own = self.own[i](x, adapter, self.own[i].none)
+            own = ops.cast(self.own[i](x, adapter, self.own[i].none), ms.float32)
             logits = ops.where((adapter == self.ids[i]).reshape(-1, 1), own, logits)
         return logits
 

@@ -1,5 +1,6 @@
 """Builds the networks of a model folder for an engine."""
 
+import mindspore as ms
 from mindspore import Parameter
 
 from mindcold.adapter import Adapter
@@ -7,6 +8,7 @@ from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
 from mindcold.model.causal_lm import CausalLM
 from mindcold.model.weights import Weights
+from mindcold.ops.tree_attention import cache_dtype
 
 
 class CausalLMFactory:
@@ -23,6 +25,11 @@ class CausalLMFactory:
     def cache_shape(self) -> ModelConfig:
         """The configuration, which has the shape of keys and values."""
         return self.config
+
+    @property
+    def cache_dtype(self) -> ms.Type:
+        """Dtype of keys and values, as the attention takes them."""
+        return cache_dtype(self._weights.dtype, self._backend)
 
     @property
     def adapters(self) -> list[Adapter]:

@@ -1,4 +1,6 @@
-"""The cells a decoder block is made of; every tensor is float32 and its first axis is the rows of the step.
+"""The cells a decoder block is made of; the first axis of every tensor is the rows of the step.
+
+Tensors are float32, or what the body of lora_linear computes in.
 
 `auto_prefix=False` everywhere: MindSpore would otherwise put the name of every cell that Parameters are assigned to in
 front of theirs, and the KV caches are shared.

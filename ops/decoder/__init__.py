@@ -9,7 +9,8 @@ operator = registry.Operator(
     "decoder",
     reference,
     (
-        registry.Body("aot", AotDecoder, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("aot", AotDecoder, build.unavailable_reason, device="CPU"),
+        registry.Body("ascend", single, lambda: None, device="Ascend"),
         registry.Body("builtin", single, lambda: None),
         registry.Body("single", single, lambda: None),
     ),

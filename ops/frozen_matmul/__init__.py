@@ -9,7 +9,7 @@ operator = registry.Operator(
     "frozen_matmul",
     reference,
     (
-        registry.Body("aot", AotFrozenMatmul, lambda: registry.on_cpu() or unavailable_reason()),
+        registry.Body("aot", AotFrozenMatmul, unavailable_reason, device="CPU"),
         registry.Body("builtin", BuiltinFrozenMatmul, lambda: None),
     ),
 )

@@ -2,6 +2,7 @@
 
 from mindcold.ops import build, registry
 from mindcold.ops.lora_linear.aot import PackedWeight
+from mindcold.ops.lora_linear.ascend import AscendWeight
 from mindcold.ops.lora_linear.builtin import DenseWeight
 from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, stored
 from mindcold.ops.lora_linear.reference import lora_linear as reference
@@ -10,7 +11,8 @@ operator = registry.Operator(
     "lora_linear",
     reference,
     (
-        registry.Body("aot", PackedWeight, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("aot", PackedWeight, build.unavailable_reason, device="CPU"),
+        registry.Body("ascend", AscendWeight, lambda: None, device="Ascend"),
         registry.Body("builtin", DenseWeight, lambda: None),
     ),
 )

@@ -11,6 +11,11 @@ from mindcold.ops.rms_norm import RMSNorm
 class DenseWeight:
     """A base weight [out, in] as one float32 Parameter, rounded as its dtype would store it."""
 
+    activation = ms.float32
+    """Dtype of the Parameter, of what is multiplied by it, and of the result."""
+    norm: type[nn.Cell] = RMSNorm
+    """The cell that normalises what is multiplied by it."""
+
     def __init__(self, name: str, shape: tuple[int, int], dtype: str):
         self.name, self.shape, self.dtype = name, shape, dtype
         self.plain = dtype == "float32"
@@ -33,8 +38,12 @@ class DenseWeight:
 
     def freeze(self) -> None:
         """Make the Parameter the graphs share and let go of the array."""
-        self.parameter = ms.Parameter(ms.Tensor.from_numpy(self._value), name=self.name, requires_grad=False)
+        self.parameter = ms.Parameter(self.constant(self._value), name=self.name, requires_grad=False)
         del self._value
+
+    def constant(self, value: np.ndarray) -> ms.Tensor:
+        """A float32 array in the dtype of the weight."""
+        return ms.Tensor.from_numpy(np.ascontiguousarray(value, np.float32))
 
     def linear(
         self,
@@ -63,29 +72,30 @@ class BuiltinLoraLinear(nn.Cell):
         epsilon: float,
     ):
         super().__init__(auto_prefix=False)
-        self.norm = nn.Identity() if norm is None else RMSNorm(ms.Tensor(norm), epsilon)
-        self.weight, self.rounds = weight.parameter, weight.dtype == "bfloat16"
+        self.norm = nn.Identity() if norm is None else weight.norm(weight.constant(norm), epsilon)
+        self.weight, self.dtype = weight.parameter, weight.activation
+        self.rounds = weight.dtype == "bfloat16" and weight.activation == ms.float32
         self.has_bias, self.has_lora = bias is not None, bool(pairs)
         if bias is not None:
-            self.bias = ms.Tensor(bias.astype(np.float32))
+            self.bias = weight.constant(bias)
         if pairs:
             ranks = [len(pair.a) for pair in pairs]
             b = np.zeros((weight.shape[0], sum(ranks)), np.float32)
             for pair, start in zip(pairs, np.cumsum([0, *ranks]), strict=False):
                 b[pair.first : pair.first + len(pair.b), start : start + len(pair.a)] = pair.b
-            self.a = ms.Tensor(np.concatenate([pair.a for pair in pairs]).astype(np.float32))
-            self.b = ms.Tensor(b)
+            self.a = weight.constant(np.concatenate([pair.a for pair in pairs]))
+            self.b = weight.constant(b)
             self.owner = ms.Tensor(
                 np.repeat(np.array([pair.adapter for pair in pairs], np.int32), ranks).reshape(1, -1)
             )
-        self.none = ms.Tensor(np.zeros(1, np.float32))
+        self.none = weight.constant(np.zeros(1, np.float32))
         self.matmul = ops.MatMul(transpose_b=True)
 
     def construct(self, x, adapter, residual):
-        x = self.norm(x)
+        x = self.norm(ops.cast(x, self.dtype))  # a matrix that an adapter replaces may have another dtype
         y = self.matmul(ops.cast(ops.cast(x, ms.bfloat16), ms.float32) if self.rounds else x, self.weight)
         if self.has_lora:
-            gate = ops.cast(adapter.reshape(-1, 1) == self.owner, ms.float32)
+            gate = ops.cast(adapter.reshape(-1, 1) == self.owner, self.dtype)
             y = y + self.matmul(self.matmul(x, self.a) * gate, self.b)
         if self.has_bias:
             y = y + self.bias

@@ -2,6 +2,7 @@
 
 from mindcold.ops import build, registry
 from mindcold.ops.rope.aot import AotRope
+from mindcold.ops.rope.ascend import AscendRope
 from mindcold.ops.rope.builtin import BuiltinRope
 from mindcold.ops.rope.reference import rope as reference
 
@@ -9,7 +10,8 @@ operator = registry.Operator(
     "rope",
     reference,
     (
-        registry.Body("aot", AotRope, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("aot", AotRope, build.unavailable_reason, device="CPU"),
+        registry.Body("ascend", AscendRope, lambda: None, device="Ascend"),
         registry.Body("builtin", BuiltinRope, lambda: None),
     ),
 )

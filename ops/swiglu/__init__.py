@@ -2,6 +2,7 @@
 
 from mindcold.ops import build, registry
 from mindcold.ops.swiglu.aot import AotSwiGLU
+from mindcold.ops.swiglu.ascend import AscendSwiGLU
 from mindcold.ops.swiglu.builtin import BuiltinSwiGLU
 from mindcold.ops.swiglu.reference import swiglu as reference
 
@@ -9,7 +10,8 @@ operator = registry.Operator(
     "swiglu",
     reference,
     (
-        registry.Body("aot", AotSwiGLU, lambda: registry.on_cpu() or build.unavailable_reason()),
+        registry.Body("aot", AotSwiGLU, build.unavailable_reason, device="CPU"),
+        registry.Body("ascend", AscendSwiGLU, lambda: None, device="Ascend"),
         registry.Body("builtin", BuiltinSwiGLU, lambda: None),
     ),
 )

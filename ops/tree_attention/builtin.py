@@ -10,13 +10,12 @@ MASKED = np.float32(-1e30)
 """Added to the scores of slots a row does not see; finite, so that a row without any gives no NaN."""
 
 
-class PoolMask(nn.Cell):
-    """Which slots each row sees: rows int32 [11, R], pool size N -> additive mask float32 [R, N]."""
+class VisibleSlots(nn.Cell):
+    """Which slots each row sees: rows int32 [11, R], pool size N -> bool [R, N]."""
 
     def __init__(self, window: int):
         super().__init__(auto_prefix=False)
         self.window = window
-        self.open, self.closed = ms.Tensor(np.float32(0)), ms.Tensor(MASKED)
         self.matmul, self.gather = ops.MatMul(), ops.Gather()
 
     def construct(self, rows, slots):
@@ -50,7 +49,19 @@ class PoolMask(nn.Cell):
         if self.window > 0:
             near = ops.cast(position.reshape(1, -1) > position - self.window, ms.float32)
             placed = ops.logical_and(placed, self.matmul(chain * near, here) > 0)
-        return ops.where(ops.logical_or(sees, placed), self.open, self.closed)
+        return ops.logical_or(sees, placed)
+
+
+class PoolMask(nn.Cell):
+    """The same as an additive mask float32 [R, N]."""
+
+    def __init__(self, window: int):
+        super().__init__(auto_prefix=False)
+        self.visible = VisibleSlots(window)
+        self.open, self.closed = ms.Tensor(np.float32(0)), ms.Tensor(MASKED)
+
+    def construct(self, rows, slots):
+        return ops.where(self.visible(rows, slots), self.open, self.closed)
 
 
 class BuiltinTreeAttention(nn.Cell):

@@ -40,8 +40,9 @@ def tree_attention(
 ) -> np.ndarray:
     """Attention of the rows of a step over their sequences' KV slots, after moves and appends in the caches.
 
-    q float32 [R, H, D], k and v float32 [R, KV, D] (rotary embedding applied), k_cache and v_cache float32 [N, KV, D]
-    (changed in place), rows int32 [11, R] with the lines of `mindcold.ops.rows.Row`. Returns float32 [R, H, D].
+    q float32 [R, H, D], k and v float32 [R, KV, D] (rotary embedding applied), k_cache and v_cache [N, KV, D] in
+    float32 or bfloat16 (changed in place, k and v rounded to their dtype), rows int32 [11, R] with the lines of
+    `mindcold.ops.rows.Row`. Returns float32 [R, H, D].
 
     * first the slots SOURCE are copied to the slots TARGET (-1 for none; for each sequence in ascending order, and
       never to a later slot): so the path of a draft tree that was accepted in the step before becomes part of its
@@ -73,7 +74,7 @@ def tree_attention(
     for row in np.flatnonzero(real):
         slots = visible(rows, row, window)
         for head in range(heads):
-            scores = k_cache[slots, head // groups] @ q[row, head] / np.sqrt(np.float32(size))
+            scores = k_cache[slots, head // groups].astype(np.float32) @ q[row, head] / np.sqrt(np.float32(size))
             weights = np.exp(scores - scores.max())
-            out[row, head] = (weights / weights.sum()) @ v_cache[slots, head // groups]
+            out[row, head] = (weights / weights.sum()) @ v_cache[slots, head // groups].astype(np.float32)
     return out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mindcold.errors import OperatorError
-from mindcold.ops import build, contrastive_score, hybrid, registry, rope
+from mindcold.ops import build, contrastive_score, registry, rope
 from mindcold.ops.contrastive_score.aot import SOURCE
 
 
@@ -31,7 +31,9 @@ def test_names_and_lookup():
 
 def test_unknown_backend_names_the_bodies():
     for operator in (contrastive_score, rope):
-        with pytest.raises(OperatorError, match=r"backend: 'cuda' is not one of auto, akg, aot, builtin, single$"):
+        with pytest.raises(
+            OperatorError, match=r"backend: 'cuda' is not one of auto, akg, aot, ascend, builtin, single, triton$"
+        ):
             operator.choose("cuda")
 
 
@@ -40,8 +42,7 @@ def test_a_backend_of_other_operators_leaves_the_choice_open(monkeypatch):
     assert rope.choose("akg") is rope.choose("auto")
     reason = "no compiler"
     bodies = tuple(
-        replace(body, unavailable_reason=lambda: reason) if body.name == "akg" else body
-        for body in contrastive_score.bodies
+        replace(body, missing=lambda: reason) if body.name == "akg" else body for body in contrastive_score.bodies
     )
     monkeypatch.setattr(contrastive_score, "bodies", bodies)
     with pytest.raises(OperatorError, match="contrastive_score: body 'akg' cannot run here: no compiler"):
@@ -56,16 +57,35 @@ def test_every_body_of_a_known_name_can_be_asked_for():
             assert registry.get(name).choose(backend) in registry.get(name).bodies
 
 
-def test_akg_says_what_is_missing_on_ascend(monkeypatch):
-    monkeypatch.setattr(hybrid.ms, "get_context", lambda name: "Ascend")
-    assert hybrid.unavailable_reason() == (
-        "this installation of MindSpore has no AKG compiler for Ascend (lib/plugin/ascend/libakg.so is missing)"
-    )
+def test_bodies_of_another_device_say_so(monkeypatch):
+    graph = ("lora_linear", "rope", "swiglu", "tree_attention")
+    for name in graph:
+        assert registry.get(name).available()["ascend"] == "the device is CPU, this body is for Ascend"
+        with pytest.raises(OperatorError, match=f"{name}: body 'ascend' cannot run here: the device is CPU"):
+            registry.get(name).choose("ascend")
+    monkeypatch.setattr(registry.ms, "get_context", lambda name: "Ascend")
+    for name in graph:
+        operator = registry.get(name)
+        assert operator.available() == {
+            "aot": "the device is Ascend, this body is for CPU",
+            "ascend": None,
+            "builtin": None,
+        }
+    assert contrastive_score.available()["akg"] == "the device is Ascend, this body is for CPU"
+
+
+def test_ascend_takes_its_own_bodies_and_warns_of_no_other_devices(monkeypatch, caplog):
+    monkeypatch.setattr(registry.ms, "get_context", lambda name: "Ascend")
+    for name in ("lora_linear", "rope", "swiglu", "tree_attention"):
+        monkeypatch.setattr(registry.get(name), "_chosen", None)
+        assert registry.get(name).choose().name == "ascend"
+    assert not caplog.text
 
 
 def test_without_a_compiler_the_builtin_body_runs(monkeypatch, caplog):
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(contrastive_score, "_chosen", None)
+    monkeypatch.setattr(registry, "_WARNED", set())
     assert type(contrastive_score.body()).__name__ == "BuiltinContrastiveScore"
     assert "g++ was not found" in caplog.text and "trying the next" in caplog.text
     assert "g++ was not found" in contrastive_score.available()["aot"]

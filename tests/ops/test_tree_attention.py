@@ -1,6 +1,7 @@
 """tree_attention: every body against the contract, over chains, trees, shared prefixes, windows and padding."""
 
 import mindspore as ms
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,10 +106,26 @@ SPECS = {
 }
 
 
+def test_caches_in_bfloat16_hold_rounded_keys_and_values():
+    """Every spec with C++: what is written is rounded, what is read is what the caches hold."""
+    shape = (4, 2, 16)
+    for spec, count in SPECS.values():
+        rng = np.random.default_rng(2)
+        rows, inputs = make_rows(spec, count), random_inputs(rng, count, shape)
+        cache = [item.astype(ml_dtypes.bfloat16) for item in random_cache(rng, shape)]
+        held = [item.copy() for item in cache]
+        expected = tree_attention.reference(*inputs, *held, rows)
+        assert held[0].dtype == ml_dtypes.bfloat16
+        cell = Layered("aot", shape, [item.astype(np.float32) for item in cache], 0, dtype=ms.bfloat16)
+        np.testing.assert_allclose(compiled(cell)(*inputs, rows), expected, atol=2e-6)
+        for found, side in zip((cell.k_caches, cell.v_caches), held, strict=True):
+            np.testing.assert_array_equal(found[0].float().asnumpy(), side.astype(np.float32))
+
+
 class Layered(nn.Cell):
     """A body with its caches as Parameters, as the model uses it."""
 
-    def __init__(self, backend, shape, cache, window, layers=1):
+    def __init__(self, backend, shape, cache, window, layers=1, dtype=ms.float32):
         super().__init__(auto_prefix=False)
         heads, kv_heads, size = shape
         self.bodies = nn.CellList(
@@ -118,8 +135,12 @@ class Layered(nn.Cell):
             ],
             auto_prefix=False,
         )
-        self.k_caches = ms.ParameterTuple([ms.Parameter(ms.Tensor(cache[0]), name=f"k{i}") for i in range(layers)])
-        self.v_caches = ms.ParameterTuple([ms.Parameter(ms.Tensor(cache[1]), name=f"v{i}") for i in range(layers)])
+        self.k_caches = ms.ParameterTuple(
+            [ms.Parameter(ms.Tensor(cache[0], dtype), name=f"k{i}") for i in range(layers)]
+        )
+        self.v_caches = ms.ParameterTuple(
+            [ms.Parameter(ms.Tensor(cache[1], dtype), name=f"v{i}") for i in range(layers)]
+        )
         self.prepare = self.bodies[0].prepare
 
     def construct(self, q, k, v, rows):
