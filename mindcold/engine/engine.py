@@ -5,15 +5,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
 
 from mindcold.adapter import Adapter
 from mindcold.engine.graph import Graph
-from mindcold.engine.host_network import GivenLogits, HostCache, HostNetwork
-from mindcold.engine.pool import CacheShape, KVPool, Segment
+from mindcold.engine.host_network import GivenLogits, HostNetwork
+from mindcold.engine.network_factory import NetworkFactory
+from mindcold.engine.pool import KVPool, Segment
 from mindcold.engine.runtime import LOCK
 from mindcold.engine.sequence import Sequence
 from mindcold.engine.step import ScoreBetweenGraphs, ScoreStep
@@ -24,40 +25,6 @@ from mindcold.errors import RequestError
 from mindcold.ops import interrupts
 
 SMALLEST_POOL = 1024
-
-
-class NetworkFactory(Protocol):
-    """What the engine knows of a model: the shape of its cache, its adapters, and how to build its network."""
-
-    vocab_size: int
-    weight_bytes: int
-    """Memory of the matrices a step reads, bytes."""
-
-    @property
-    def adapters(self) -> list[Adapter]:
-        """The live adapters; an adapter's id is its place."""
-        ...
-
-    @property
-    def cache_shape(self) -> CacheShape:
-        """Layers, heads and head size of keys and values."""
-        ...
-
-    @property
-    def host_cache(self) -> HostCache | None:
-        """The cache of a network that keeps keys and values itself; None where the engine does."""
-        ...
-
-    def add_adapter(self, adapter: Adapter) -> int:
-        """Make an adapter live and return its id; networks built before do not have it."""
-        ...
-
-    def build(self, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> ms.nn.Cell | HostNetwork:
-        """A Cell construct(rows int32 [11, R], take int32 [L]) -> logits float32 [L, vocab], see `CausalLM`.
-
-        With a `host_cache` there are no caches, and it is a HostNetwork, called outside of the engine's graphs.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +69,7 @@ class Engine:
 
     def __init__(self, factory: NetworkFactory, backend: str = "auto"):
         self._factory, self._backend = factory, backend
-        self._cache_dtype = getattr(factory, "cache_dtype", ms.float32)  # of keys and values, as its networks take them
+        self._cache_dtype = factory.cache_dtype
         self._pool: KVPool | None = None
         self._network: ms.nn.Cell | HostNetwork | None = None
         self._moves: list[tuple[int, int]] = []
@@ -162,17 +129,17 @@ class Engine:
         return needed < self._pool.slots and 2 * needed < self._pool.slots + SMALLEST_POOL
 
     def add_adapter(self, adapter: Adapter) -> int:
-        """Make an adapter live and return its id; graphs are compiled anew, weights stay where they are."""
+        """Make an adapter live and return its id; graphs are compiled anew where they hold adapters."""
         with LOCK:
             number = self._factory.add_adapter(adapter)
-            self._forget_graphs()
+            self._renew()
         return number
 
     def reserve(self, slots: int) -> None:
         """Make the pool large enough for `slots` tokens over all streams; open sequences keep what they hold.
 
-        The pool grows in powers of two, because its size is part of every graph; a network's own cache is as large
-        as it is. Raises RequestError when memory does not suffice.
+        The pool grows in powers of two, because its size may be part of every graph; a network's own cache is as
+        large as it is. Raises RequestError when memory does not suffice.
         """
         if self._pool and self._pool.slots > slots:  # one slot is kept for padding rows
             return
@@ -188,7 +155,8 @@ class Engine:
             size = host.slots + 1
         self._pool = KVPool(self._factory.cache_shape, size, self._pool, host, self._cache_dtype)
         if not host:
-            self._forget_graphs()
+            with LOCK:
+                self._renew()
 
     def open(self, adapters: Items[int], size: int) -> Sequence | None:
         """A sequence of up to `size` tokens in one stream per adapter id, or None while the pool is full."""
@@ -263,8 +231,13 @@ class Engine:
             del self._moves[: len(moves)]
         return out[: len(plan.rows)]
 
+    def _renew(self) -> None:
+        """After the pool or the adapters have changed: the network takes them, or it is built and compiled anew."""
+        if self._network is not None and self._pool and self._factory.renew(self._network, self._pool.caches):
+            return
+        self._forget_graphs()
+
     def _forget_graphs(self) -> None:
-        """What is compiled holds the old pool or adapters."""
         for graph in self._graphs.values():
             graph.release()
         self._graphs.clear()

@@ -51,6 +51,13 @@ class InPlaceFactory:
         self._built = kind(self._network, self.config, self.adapters, self._overlay, self._built)
         return self._built
 
+    cache_dtype = ms.float32
+    """Of no use: keys and values are the network's."""
+
+    def renew(self, network: Any, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> bool:
+        """False: adapters are part of what was built."""
+        return False
+
     def release(self) -> None:
         """Forget what was compiled and written."""
         if self._overlay is not None:

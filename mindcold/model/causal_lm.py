@@ -1,5 +1,7 @@
 """The whole network: rows of a step in, logits of the wanted rows out."""
 
+from collections.abc import Callable
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -72,9 +74,17 @@ class CausalLM(nn.Cell):
         self.embed = Embedding(weights, bank)
         self.angles = RotaryAngles(config)
         self.decoder = decoder.body(backend, layers=DecoderLayers(config, weights, bank, caches, backend))
+        self.adapters_in_graph = adapters_in_graph(bank)
         self.head = Head(weights, bank)
         self.padding = PADDING
         self.gather = ops.Gather()
+
+    def renew(self, bank: AdapterBank, layers: Callable[[], DecoderLayers]) -> bool:
+        """Take other layers, made by `layers`, without compiling anew; False where that cannot be."""
+        if not hasattr(self.decoder, "take") or adapters_in_graph(bank) != self.adapters_in_graph:
+            return False
+        self.decoder.take(layers())
+        return True
 
     def construct(self, rows, take):
         adapter = rows[Row.ADAPTER]
@@ -83,3 +93,9 @@ class CausalLM(nn.Cell):
         wanted = ops.maximum(take, 0)
         adapter = ops.where(take < 0, self.padding, self.gather(adapter, wanted, 0))
         return self.head(self.gather(x, wanted, 0), adapter)
+
+
+def adapters_in_graph(bank: AdapterBank) -> tuple[int, ...]:
+    """Ids of the adapters that are in the graph itself: those that change the embedding or the output projection."""
+    low_rank = [pair.adapter for pair in bank.pairs("lm_head")]
+    return (*low_rank, -1, *bank.replacing("lm_head"), -1, *bank.replacing(EMBEDDING))

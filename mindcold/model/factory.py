@@ -7,12 +7,13 @@ from mindcold.adapter import Adapter
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
 from mindcold.model.causal_lm import CausalLM
+from mindcold.model.layers import DecoderLayers
 from mindcold.model.weights import Weights
 from mindcold.ops.tree_attention import cache_dtype
 
 
 class CausalLMFactory:
-    """The weights of a model with its adapters, from which its network is built anew whenever one of them joins."""
+    """The weights of a model with its adapters, from which its network is built, or renewed when one of them joins."""
 
     def __init__(self, config: ModelConfig, weights: Weights, backend: str = "auto"):
         self.config, self.vocab_size, self.weight_bytes = config, config.vocab_size, weights.nbytes
@@ -43,3 +44,9 @@ class CausalLMFactory:
     def build(self, caches: list[tuple[Parameter, Parameter]]) -> CausalLM:
         """The network over these caches, with all adapters that are live now."""
         return CausalLM(self.config, self._weights, self._bank, caches, self._backend)
+
+    def renew(self, network: CausalLM, caches: list[tuple[Parameter, Parameter]]) -> bool:
+        """Give a built network these caches and the adapters that are live now; False where it has to be built anew."""
+        return network.renew(
+            self._bank, lambda: DecoderLayers(self.config, self._weights, self._bank, caches, self._backend)
+        )

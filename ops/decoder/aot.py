@@ -19,14 +19,46 @@ class AotDecoder(nn.Cell):
 
     Reads the weights and caches of the single cells, which have to be C++ bodies, where they lie: a Parameter or
     Tensor that no graph uses stays there. They live as long as this cell; a graph that outlives it fails, it reads
-    nothing. See reference.py.
+    nothing. Since the graph knows a handle alone, `take` gives it other layers of the same shape without compiling
+    anything. See reference.py.
     """
 
     def __init__(self, layers: Layers):
         super().__init__(auto_prefix=False)
+        self.library = Library()
+        self.library.take(layers)
+        self.handle = ms.Tensor(np.array([self.library.handle], np.int64))
+        self.run = ops.Custom(
+            f"{build.library(SOURCE)}:decoder",
+            out_shape=lambda x, *rest: x,
+            out_dtype=lambda x, *rest: x,
+            func_type="aot",
+        )
+        self.run.add_prim_attr("side_effect_mem", True)  # it writes the caches
+
+    def take(self, layers: Layers) -> None:
+        """Run these layers from the next step on."""
+        self.library.take(layers)
+
+    def construct(self, x, adapter, cos, sin, rows):
+        return self.run(x, adapter, cos, sin, rows, self.handle)
+
+
+class Library:
+    """The layers that a handle stands for, and all they point to: no Cell, which would make the Parameters its own."""
+
+    def __init__(self) -> None:
+        self.handle = 0
+        self._kept: list[list[ms.Tensor | None]] = []
         library = ctypes.CDLL(str(build.library(SOURCE)))
-        library.decoder_open.restype = ctypes.c_int64
-        pointers, numbers, kept = [], [], []
+        self._set, self._close = library.decoder_set, library.decoder_close
+        self._set.restype = ctypes.c_int64
+
+    def take(self, layers: Layers) -> None:
+        """Let the handle stand for these layers."""
+        pointers: list[int | None] = []
+        numbers: list[int] = []
+        kept = []
         for layer in layers.parts():
             linears = (layer.qkv_proj, layer.o_proj, layer.gate_up_proj, layer.down_proj)
             constants = [item for linear in linears for item in linear.constants]
@@ -37,28 +69,12 @@ class AotDecoder(nn.Cell):
             numbers += [int(layer.rope.norms.shape[0] > 1), layer.window, int(halves)]
             kept.append(constants)
         shape = layers.shape
-        handle = library.decoder_open(
-            *(ctypes.c_int64(item) for item in (shape.num_heads, shape.num_kv_heads, shape.head_dim, len(kept))),
+        sizes = (self.handle, shape.num_heads, shape.num_kv_heads, shape.head_dim, len(kept))
+        handle = self._set(
+            *(ctypes.c_int64(size) for size in sizes),
             (ctypes.c_void_p * len(pointers))(*pointers),
             (ctypes.c_int64 * len(numbers))(*numbers),
         )
-        self.kept = Kept(kept)
-        weakref.finalize(self, library.decoder_close, ctypes.c_int64(handle)).atexit = False
-        self.handle = ms.Tensor(np.array([handle], np.int64))
-        self.run = ops.Custom(
-            f"{build.library(SOURCE)}:decoder",
-            out_shape=lambda x, *rest: x,
-            out_dtype=lambda x, *rest: x,
-            func_type="aot",
-        )
-        self.run.add_prim_attr("side_effect_mem", True)  # it writes the caches
-
-    def construct(self, x, adapter, cos, sin, rows):
-        return self.run(x, adapter, cos, sin, rows, self.handle)
-
-
-class Kept:
-    """What a kernel points to: a plain object, since a Cell would make the Parameters its own."""
-
-    def __init__(self, items: list):
-        self.items = items
+        if not self.handle:
+            weakref.finalize(self, self._close, ctypes.c_int64(handle)).atexit = False
+        self.handle, self._kept = handle, kept

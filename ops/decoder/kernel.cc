@@ -41,10 +41,12 @@ class Decoders {
     return *decoders;
   }
 
-  int64_t open(std::shared_ptr<Decoder> decoder) {
+  // What a handle stands for, 0 for a new one; steps under way go on with what they have.
+  int64_t set(int64_t handle, std::shared_ptr<Decoder> decoder) {
     std::lock_guard<std::mutex> lock(mutex_);
-    all_[++last_] = std::move(decoder);
-    return last_;
+    if (handle == 0) handle = ++last_;
+    all_[handle] = std::move(decoder);
+    return handle;
   }
 
   std::shared_ptr<Decoder> find(int64_t handle) {
@@ -131,9 +133,9 @@ void run_layer(const Decoder& decoder, const DecoderLayer& layer, const Step& st
 
 // A decoder of so many layers. Of each: 23 pointers (weight, scale or null, vectors, low_rank and index of the four
 // linears; norms of rope; both caches) and 19 numbers (type, inputs, outputs and panels of the four linears; whether rope
-// norms; window; whether caches are bfloat16). Gives its handle.
-extern "C" int64_t decoder_open(int64_t heads, int64_t kv_heads, int64_t size, int64_t layers, void** pointers,
-                                const int64_t* numbers) {
+// norms; window; whether caches are bfloat16). It takes the place of the handle's, 0 for a new one; gives the handle.
+extern "C" int64_t decoder_set(int64_t handle, int64_t heads, int64_t kv_heads, int64_t size, int64_t layers,
+                               void** pointers, const int64_t* numbers) {
   auto decoder = std::make_shared<Decoder>();
   decoder->shape = {heads, kv_heads, size};
   for (int64_t i = 0; i < layers; ++i, pointers += 23, numbers += 19) {
@@ -149,7 +151,7 @@ extern "C" int64_t decoder_open(int64_t heads, int64_t kv_heads, int64_t size, i
     layer.window = numbers[17], layer.halves = numbers[18] != 0;
     decoder->layers.push_back(layer);
   }
-  return Decoders::get().open(std::move(decoder));
+  return Decoders::get().set(handle, std::move(decoder));
 }
 
 extern "C" void decoder_close(int64_t handle) { Decoders::get().close(handle); }

@@ -155,6 +155,11 @@ class CountingFactory:
     def __init__(self):
         self.adapters = []
 
+    cache_dtype = ms.float32
+
+    def renew(self, network, caches):
+        return False
+
     def build(self, caches):
         assert len(caches) == 1 and caches[0][0].shape[1:] == (1, 2)
         return Counting()
