@@ -1,15 +1,13 @@
 """The whole network: rows of a step in, logits of the wanted rows out."""
 
-from collections.abc import Callable
-
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
-from mindcold.model.layers import DecoderLayers, LoraLinear
+from mindcold.model.layers import LoraLinear
 from mindcold.model.rope import RotaryAngles
 from mindcold.model.shapes import EMBEDDING
+from mindcold.model.stack import ModelStack
 from mindcold.model.weights import Weights
 from mindcold.ops import decoder
 from mindcold.ops.lora_linear import PADDING
@@ -62,28 +60,22 @@ class CausalLM(nn.Cell):
     lines of `rows` are those of `mindcold.ops.rows.Row`.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        weights: Weights,
-        bank: AdapterBank,
-        caches: list[tuple[ms.Parameter, ms.Parameter]],
-        backend: str = "auto",
-    ):
+    def __init__(self, stack: ModelStack):
         super().__init__(auto_prefix=False)
+        weights, bank = stack.weights, stack.bank
         self.embed = Embedding(weights, bank)
-        self.angles = RotaryAngles(config)
-        self.decoder = decoder.body(backend, layers=DecoderLayers(config, weights, bank, caches, backend))
+        self.angles = RotaryAngles(stack.config)
+        self.decoder = decoder.body(stack.backend, stack=stack)
         self.adapters_in_graph = adapters_in_graph(bank)
         self.head = Head(weights, bank)
         self.padding = PADDING
         self.gather = ops.Gather()
 
-    def renew(self, bank: AdapterBank, layers: Callable[[], DecoderLayers]) -> bool:
-        """Take other layers, made by `layers`, without compiling anew; False where that cannot be."""
-        if not hasattr(self.decoder, "take") or adapters_in_graph(bank) != self.adapters_in_graph:
+    def renew(self, stack: ModelStack) -> bool:
+        """Take other layers of the same model without compiling anew; False where that cannot be."""
+        if not hasattr(self.decoder, "take") or adapters_in_graph(stack.bank) != self.adapters_in_graph:
             return False
-        self.decoder.take(layers())
+        self.decoder.take(stack)
         return True
 
     def construct(self, rows, take):

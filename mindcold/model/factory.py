@@ -7,7 +7,7 @@ from mindcold.adapter import Adapter
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
 from mindcold.model.causal_lm import CausalLM
-from mindcold.model.layers import DecoderLayers
+from mindcold.model.stack import ModelStack
 from mindcold.model.weights import Weights
 from mindcold.ops.tree_attention import cache_dtype
 
@@ -43,10 +43,11 @@ class CausalLMFactory:
 
     def build(self, caches: list[tuple[Parameter, Parameter]]) -> CausalLM:
         """The network over these caches, with all adapters that are live now."""
-        return CausalLM(self.config, self._weights, self._bank, caches, self._backend)
+        return CausalLM(self._stack(caches))
 
     def renew(self, network: CausalLM, caches: list[tuple[Parameter, Parameter]]) -> bool:
         """Give a built network these caches and the adapters that are live now; False where it has to be built anew."""
-        return network.renew(
-            self._bank, lambda: DecoderLayers(self.config, self._weights, self._bank, caches, self._backend)
-        )
+        return network.renew(self._stack(caches))
+
+    def _stack(self, caches: list[tuple[Parameter, Parameter]]) -> ModelStack:
+        return ModelStack(self.config, self._weights, self._bank, caches, self._backend)

@@ -6,15 +6,12 @@ Tensors are float32, or what the body of lora_linear computes in.
 front of theirs, and the KV caches are shared.
 """
 
-from collections.abc import Iterator
-
-from mindspore import Parameter, nn
+from mindspore import nn
 
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
 from mindcold.model.weights import Weights
 from mindcold.ops import rope, swiglu, tree_attention
-from mindcold.ops.decoder import HeadShape, LayerParts
 
 
 class LoraLinear(nn.Cell):
@@ -25,15 +22,16 @@ class LoraLinear(nn.Cell):
 
     def __init__(self, name: str, weights: Weights, bank: AdapterBank, norm: str | None = None):
         super().__init__(auto_prefix=False)
-        self.linear = weights.matrix(name).linear(
-            weights.vector(f"{name}.bias"),
-            bank.pairs(name),
-            None if norm is None else weights.vector(f"{norm}.weight"),
-            weights.config.rms_norm_eps,
-        )
+        self.linear = weights.matrix(name).linear(*linear_operands(name, weights, bank, norm))
 
     def construct(self, x, adapter, residual=None):
         return self.linear(x, adapter, self.linear.none if residual is None else residual)
+
+
+def linear_operands(name: str, weights: Weights, bank: AdapterBank, norm: str | None = None) -> tuple:
+    """Bias, low-rank pairs, norm and its epsilon of a linear layer, as the weights of lora_linear take them."""
+    gain = None if norm is None else weights.vector(f"{norm}.weight")
+    return weights.vector(f"{name}.bias"), bank.pairs(name), gain, weights.config.rms_norm_eps
 
 
 class Attention(nn.Cell):
@@ -108,43 +106,3 @@ class DecoderLayer(nn.Cell):
 
     def construct(self, x, adapter, cos, sin, rows, context):
         return self.mlp(self.attention(x, adapter, cos, sin, rows, context), adapter)
-
-
-class DecoderLayers(nn.Cell):
-    """All layers, one after the other: x [R, hidden], adapter, cos, sin and rows as in `Attention` -> [R, hidden]."""
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        weights: Weights,
-        bank: AdapterBank,
-        caches: list[tuple[Parameter, Parameter]],
-        backend: str,
-    ):
-        super().__init__(auto_prefix=False)
-        self.shape = HeadShape(config.num_attention_heads, config.num_key_value_heads, config.head_dim)
-        layers = [DecoderLayer(i, config, weights, bank, cache, backend) for i, cache in enumerate(caches)]
-        self.layers = nn.CellList(layers, auto_prefix=False)
-        # what attention needs of the step's rows, once per window size rather than once per layer
-        self.windows = tuple(config.window(i) for i in range(len(layers)))
-        windows = sorted(set(self.windows))
-        first = [self.windows.index(window) for window in windows]
-        self.prepare = nn.CellList([attention_body(config, i, backend).prepare for i in first], auto_prefix=False)
-        self.context_of = tuple(windows.index(window) for window in self.windows)
-        self.pool_slots = caches[0][0].shape[0]
-
-    def parts(self) -> Iterator[LayerParts]:
-        """The cells of each layer, for a body that takes them all."""
-        for layer, window in zip(self.layers, self.windows, strict=True):
-            attention, mlp = layer.attention, layer.mlp
-            linears = [part.linear for part in (attention.o_proj, mlp.gate_up_proj, mlp.down_proj)]
-            caches = (attention.k_cache, attention.v_cache)
-            yield LayerParts(attention.qkv_proj.linear, attention.rope, *linears, caches, window)
-
-    def construct(self, x, adapter, cos, sin, rows):
-        contexts: tuple = ()
-        for prepare in self.prepare:
-            contexts = (*contexts, prepare(rows, self.pool_slots))
-        for i in range(len(self.layers)):
-            x = self.layers[i](x, adapter, cos, sin, rows, contexts[self.context_of[i]])
-        return x

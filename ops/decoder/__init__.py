@@ -2,7 +2,7 @@
 
 from mindcold.ops import build, registry
 from mindcold.ops.decoder.aot import AotDecoder
-from mindcold.ops.decoder.layers import HeadShape, LayerParts, single
+from mindcold.ops.decoder.layers import DecoderStack, HeadShape, LayerParts, single
 from mindcold.ops.decoder.reference import decoder as reference
 
 operator = registry.Operator(
@@ -16,4 +16,4 @@ operator = registry.Operator(
     ),
 )
 
-__all__ = ["HeadShape", "LayerParts", "operator", "reference"]
+__all__ = ["DecoderStack", "HeadShape", "LayerParts", "operator", "reference"]

@@ -1,7 +1,7 @@
 // decoder on CPU: all layers of a decoder in one call, made of the functions of the single operators, so that its bits are
 // theirs. The contract is reference.py; inputs x [R, hidden], adapter int32 [R], cos, sin [R, D / 2], rows int32 [11, R],
-// handle int64 [1]; output [R, hidden]. What never changes, weights and caches, is known by the handle: 24 operands a
-// layer would cost the runtime more than the layer takes on a small model.
+// handle int64 [1]; output [R, hidden]. What never changes, weights and caches, is known by the handle: 15 operands a
+// layer and more would cost the runtime more than the layer takes on a small model.
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -131,25 +131,30 @@ void run_layer(const Decoder& decoder, const DecoderLayer& layer, const Step& st
 
 }  // namespace
 
-// A decoder of so many layers. Of each: 23 pointers (weight, scale or null, vectors, low_rank and index of the four
-// linears; norms of rope; both caches) and 19 numbers (type, inputs, outputs and panels of the four linears; whether rope
-// norms; window; whether caches are bfloat16). It takes the place of the handle's, 0 for a new one; gives the handle.
+// A decoder of so many layers. Of each: 15 pointers (weight, scale or null, and vectors of the four linears; norms of
+// rope; both caches), 31 numbers (type, inputs, outputs, panels, lengths of norm and bias, and low-rank pairs of the four
+// linears; whether rope norms; window; whether caches are bfloat16). Of each low-rank pair: adapter, rank, first panel,
+// panels, and where A and B are. It takes the place of the handle's, 0 for a new one; gives the handle.
 extern "C" int64_t decoder_set(int64_t handle, int64_t heads, int64_t kv_heads, int64_t size, int64_t layers,
-                               void** pointers, const int64_t* numbers) {
+                               void** pointers, const int64_t* numbers, const int64_t* pairs) {
   auto decoder = std::make_shared<Decoder>();
   decoder->shape = {heads, kv_heads, size};
-  for (int64_t i = 0; i < layers; ++i, pointers += 23, numbers += 19) {
+  const auto floats = [](int64_t address) { return reinterpret_cast<const float*>(address); };
+  for (int64_t i = 0; i < layers; ++i, pointers += 15, numbers += 31) {
     DecoderLayer layer{};
     for (int j = 0; j < kLinears; ++j) {
-      void** p = pointers + 5 * j;
-      const int64_t* n = numbers + 4 * j;
+      void** p = pointers + 3 * j;
+      const int64_t* n = numbers + 7 * j;
       layer.linears[j] = {p[0], static_cast<mindcold::linear::Type>(n[0]), n[1], n[2], n[3], static_cast<float*>(p[1]),
-                          static_cast<float*>(p[2]), static_cast<float*>(p[3]), static_cast<int32_t*>(p[4])};
+                          static_cast<float*>(p[2]), n[4], n[5], {}};
+      for (int64_t k = 0; k < n[6]; ++k, pairs += 6) {
+        layer.linears[j].pairs.push_back({pairs[0], pairs[1], pairs[2], pairs[3], floats(pairs[4]), floats(pairs[5])});
+      }
     }
-    layer.norms = static_cast<float*>(pointers[20]), layer.normed = numbers[16] != 0;
-    layer.k_cache = pointers[21], layer.v_cache = pointers[22];
-    layer.window = numbers[17], layer.halves = numbers[18] != 0;
-    decoder->layers.push_back(layer);
+    layer.norms = static_cast<float*>(pointers[12]), layer.normed = numbers[28] != 0;
+    layer.k_cache = pointers[13], layer.v_cache = pointers[14];
+    layer.window = numbers[29], layer.halves = numbers[30] != 0;
+    decoder->layers.push_back(std::move(layer));
   }
   return Decoders::get().set(handle, std::move(decoder));
 }

@@ -1,9 +1,10 @@
-"""What the bodies of decoder are made from: the cells of all layers, and how they are run one after the other."""
+"""What the bodies of decoder are made from: all layers, as cells or as what a kernel knows of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from mindspore import Parameter, nn
 
 
@@ -18,29 +19,37 @@ class HeadShape:
 
 @dataclass(frozen=True, slots=True)
 class LayerParts:
-    """The cells of one decoder layer, and what its attention needs."""
+    """One decoder layer as a kernel knows it; the linears are those of lora_linear's C++ body."""
 
     qkv_proj: Any
-    rope: Any
     o_proj: Any
     gate_up_proj: Any
     down_proj: Any
+    rope_norms: np.ndarray
+    """Operand `norms` of rope."""
     caches: tuple[Parameter, Parameter]
     """Keys and values, [slots, kv_heads, head_dim]."""
     window: int
     """Keys a row sees at most, 0 for all."""
 
 
-class Layers(Protocol):
-    """A Cell that runs decoder layers one after the other: the body "single", and the material of the others."""
+class DecoderStack(Protocol):
+    """The layers of a decoder with their adapters and caches."""
 
-    shape: HeadShape
+    @property
+    def shape(self) -> HeadShape:
+        """Heads of every layer."""
+        ...
+
+    def cells(self) -> nn.Cell:
+        """A Cell that runs the layers one after the other, an operator for every part."""
+        ...
 
     def parts(self) -> Iterator[LayerParts]:
-        """The layers, from the first to the last."""
+        """The layers from the first to the last, where lora_linear is the C++ body."""
         ...
 
 
-def single(layers: nn.Cell) -> nn.Cell:
-    """The layers as they are, an operator for every part."""
-    return layers
+def single(stack: DecoderStack) -> nn.Cell:
+    """The body of single operators."""
+    return stack.cells()

@@ -1,5 +1,6 @@
 """lora_linear in C++ on CPU, over weights packed in panels."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
@@ -35,6 +36,7 @@ class PackedWeight:
         self._panels = np.empty((count, *size), STORAGE[dtype])
         self._scale = np.ones(count * PANEL if dtype == "int8" else 1, np.float32)
         self.nbytes = self._panels.nbytes + self._scale.nbytes
+        self._pairs: dict[tuple[int, int], PackedPair] = {}
 
     def put(self, first: int, weight: np.ndarray) -> None:
         """Store the outputs from `first` (a multiple of 32) on: float32 [n, in]."""
@@ -73,6 +75,29 @@ class PackedWeight:
         del self._panels, self._scale
         use_large_pages(self.panels)
 
+    def packed(self, pair: LowRank) -> "PackedPair":
+        """A pair as kernels read it, made once for each adapter."""
+        key = (pair.adapter, pair.first)
+        if key not in self._pairs:
+            self._pairs[key] = PackedPair.of(pair)
+        return self._pairs[key]
+
+    def layer(
+        self,
+        bias: np.ndarray | None,
+        pairs: list[LowRank],
+        norm: np.ndarray | None = None,
+        epsilon: float = 1e-6,
+    ) -> "LinearLayer":
+        """All that a kernel knows of a linear layer with this weight."""
+        outputs = self.panels.shape[0] * PANEL
+        padded = np.zeros(0 if bias is None else outputs, np.float32)
+        if bias is not None:
+            padded[: self.shape[0]] = bias
+        gain = np.zeros(0, np.float32) if norm is None else norm
+        vectors = np.concatenate([np.array([epsilon], np.float32), gain, padded], dtype=np.float32)
+        return LinearLayer(self, vectors, len(gain), len(padded), [self.packed(pair) for pair in pairs])
+
     def linear(
         self,
         bias: np.ndarray | None,
@@ -81,37 +106,69 @@ class PackedWeight:
         epsilon: float = 1e-6,
     ) -> nn.Cell:
         """construct(x [R, in], adapter int32 [R], residual [R, out] or the cell's `none`) -> [R, out]."""
-        return AotLoraLinear(self, bias, pairs, norm, epsilon)
+        return AotLoraLinear(self.layer(bias, pairs, norm, epsilon))
 
     def lookup(self) -> nn.Cell:
         """construct(output numbers int32 [R]) -> those lines of the weight, float32 [R, in]."""
         return AotLookup(self)
 
 
+@dataclass(frozen=True, slots=True)
+class PackedPair:
+    """A low-rank pair in panels: the outputs it adds to, filled up with zeros to whole panels."""
+
+    adapter: int
+    first_panel: int
+    a: np.ndarray
+    """float32 [rank, in]."""
+    b: np.ndarray
+    """float32 [panels, rank, 32]."""
+
+    @classmethod
+    def of(cls, pair: LowRank) -> "PackedPair":
+        """Pack a pair."""
+        outputs, rank = pair.b.shape
+        first, end = pair.first // PANEL, -(-(pair.first + outputs) // PANEL)
+        columns = np.zeros((rank, (end - first) * PANEL), np.float32)
+        columns[:, pair.first - first * PANEL :][:, :outputs] = pair.b.T
+        b = columns.reshape(rank, end - first, PANEL).transpose(1, 0, 2)
+        return cls(pair.adapter, first, np.ascontiguousarray(pair.a, np.float32), np.ascontiguousarray(b))
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Adapter, rank, first panel and panels."""
+        return self.adapter, len(self.a), self.first_panel, len(self.b)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearLayer:
+    """What linear.h calls a layer."""
+
+    weight: PackedWeight
+    vectors: np.ndarray
+    """float32: epsilon, norm, bias."""
+    norm_size: int
+    bias_size: int
+    pairs: list[PackedPair]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Type, inputs, outputs, panels, lengths of norm and bias, pairs."""
+        outputs, inputs = self.weight.shape
+        panels = self.weight.panels.shape[0]
+        return TYPES[self.weight.dtype], inputs, outputs, panels, self.norm_size, self.bias_size, len(self.pairs)
+
+
 class AotLoraLinear(nn.Cell):
     """See reference.py. Few and large operands, since the runtime looks at each of them at every step."""
 
-    def __init__(
-        self,
-        weight: PackedWeight,
-        bias: np.ndarray | None,
-        pairs: list[LowRank],
-        norm: np.ndarray | None,
-        epsilon: float,
-    ):
+    def __init__(self, layer: LinearLayer):
         super().__init__(auto_prefix=False)
-        outputs, inputs = weight.shape
-        count = weight.panels.shape[0]
-        self.numbers = (TYPES[weight.dtype], inputs, outputs, count)
-        self.panels, self.scale = weight.panels, weight.scale
-        padded = np.zeros(0 if bias is None else count * PANEL, np.float32)
-        if bias is not None:
-            padded[:outputs] = bias
-        gain = np.zeros(0, np.float32) if norm is None else norm
-        low_rank, index = pack_pairs(pairs, count, inputs)
-        self.vectors = ms.Tensor(np.concatenate([np.array([epsilon], np.float32), gain, padded], dtype=np.float32))
-        self.index = ms.Tensor(np.concatenate([np.array([len(gain), len(padded)], np.int32), index], dtype=np.int32))
-        self.low_rank = ms.Tensor(low_rank)
+        outputs = layer.weight.shape[0]
+        self.panels, self.scale = layer.weight.panels, layer.weight.scale
+        self.vectors = ms.Tensor(layer.vectors)
+        low_rank, index = concatenated(layer)
+        self.index, self.low_rank = ms.Tensor(index), ms.Tensor(low_rank)
         self.none = ms.Tensor(np.zeros(1, np.float32))
         self.run = ops.Custom(
             f"{build.library(SOURCE)}:lora_linear",
@@ -119,12 +176,6 @@ class AotLoraLinear(nn.Cell):
             out_dtype=lambda x, *rest: x,
             func_type="aot",
         )
-
-    @property
-    def constants(self) -> tuple[ms.Tensor | None, ...]:
-        """Weight, scale or None, vectors, low-rank parts and index: what linear.h calls a layer, with `numbers`."""
-        scale = self.scale if self.scale.shape[0] > 1 else None
-        return self.panels, scale, self.vectors, self.low_rank, self.index
 
     def construct(self, x, adapter, residual):
         return self.run(x, self.panels, self.scale, self.vectors, self.low_rank, self.index, adapter, residual)
@@ -153,29 +204,9 @@ def constant(value: np.ndarray, name: str) -> ms.Parameter:
     return ms.Parameter(ms.Tensor.from_numpy(value), name=name, requires_grad=False)
 
 
-def pack_pairs(pairs: list[LowRank], panels: int, inputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs as kernel.cc wants them: float32 [T * in + E * 32] and int32 [2 + T + panels + 1 + E].
-
-    T rank columns: their lines of A, one after the other, and the adapter each belongs to. E entries, by panel: the
-    part of a column of B that lies in the panel, and the number of its rank column. The integers are T, E, the owners,
-    where the entries of each panel start, the rank columns of the entries.
-    """
-    ranks = [len(pair.a) for pair in pairs]
-    starts = np.cumsum([0, *ranks])
-    owner = np.repeat(np.array([pair.adapter for pair in pairs], np.int32), ranks)
-    lines = [np.asarray(pair.a, np.float32).ravel() for pair in pairs]
-    numbers: list[int] = []
-    b_start = np.zeros(panels + 1, np.int32)
-    for panel in range(panels):
-        low, high = panel * PANEL, (panel + 1) * PANEL
-        for pair, start in zip(pairs, starts, strict=False):
-            left, right = max(low, pair.first), min(high, pair.first + len(pair.b))
-            if left < right:
-                block = np.zeros((pair.b.shape[1], PANEL), np.float32)
-                block[:, left - low : right - low] = pair.b[left - pair.first : right - pair.first].T
-                lines.append(block.ravel())
-                numbers += range(start, start + len(block))
-        b_start[panel + 1] = len(numbers)
-    counts = np.array([len(owner), len(numbers)], np.int32)
-    index = np.concatenate([counts, owner, b_start, np.array(numbers, np.int32)], dtype=np.int32)
-    return (np.concatenate(lines) if lines else np.zeros(1, np.float32)), index
+def concatenated(layer: LinearLayer) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs as the operands low_rank and index of kernel.cc."""
+    parts = [part.ravel() for pair in layer.pairs for part in (pair.a, pair.b)]
+    numbers = [number for pair in layer.pairs for number in pair.numbers]
+    index = np.array([layer.norm_size, layer.bias_size, len(layer.pairs), *numbers], np.int32)
+    return (np.concatenate(parts) if parts else np.zeros(1, np.float32)), index

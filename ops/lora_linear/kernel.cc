@@ -1,8 +1,9 @@
 // lora_linear on CPU. The contract is reference.py; aot.py packs the operands:
 //   x float32 [R, K]; weight float32 or int8 [P, K, 32] or uint16 (bfloat16) [P, ceil(K / 2), 64], panels of 32 outputs;
 //   scale float32 [P * 32] or [1] for none; vectors float32: epsilon, norm [K] if any, bias [P * 32] if any; low_rank
-//   float32: A [T, K], B [E, 32]; index int32: lengths of norm and bias, T, E, owner [T], b_start [P + 1], b_rank [E];
-//   adapter int32 [R]; residual float32 [R, N] or [1] for none; output y float32 [R, N].
+//   float32: A [rank, K] and B [panels, rank, 32] of every pair; index int32: lengths of norm and bias, number of pairs,
+//   adapter, rank, first panel and panels of each; adapter int32 [R]; residual float32 [R, N] or [1] for none; output y
+//   float32 [R, N].
 #include "../trace.h"
 #include "linear.h"
 
@@ -14,7 +15,7 @@ using mindcold::linear::type_of;
 // The constant operands, from the weight on.
 Layer layer_of(void** params, int64_t** shapes, const char** dtypes, int64_t inputs, int64_t outputs) {
   const auto* scale = static_cast<const float*>(params[1]);
-  return {params[0], type_of(dtypes[0]), inputs, outputs, shapes[0][0], shapes[1][0] > 1 ? scale : nullptr};
+  return {params[0], type_of(dtypes[0]), inputs, outputs, shapes[0][0], shapes[1][0] > 1 ? scale : nullptr, nullptr, 0, 0, {}};
 }
 
 }  // namespace
@@ -34,9 +35,15 @@ extern "C" int lora_linear(int count, void** params, int* ndims, int64_t** shape
   mindcold::Span span("lora_linear");
   if (count != 9) return 1;
   Layer layer = layer_of(params + 1, shapes + 1, dtypes + 1, shapes[0][1], shapes[8][1]);
-  layer.vectors = static_cast<const float*>(params[3]);
-  layer.low_rank = static_cast<const float*>(params[4]);
-  layer.index = static_cast<const int32_t*>(params[5]);
+  const auto* index = static_cast<const int32_t*>(params[5]);
+  layer.vectors = static_cast<const float*>(params[3]), layer.norm_size = index[0], layer.bias_size = index[1];
+  const auto* next = static_cast<const float*>(params[4]);
+  for (int32_t i = 0; i < index[2]; ++i) {
+    const int32_t* entry = index + 3 + 4 * i;
+    mindcold::linear::LowRank pair{entry[0], entry[1], entry[2], entry[3], next, next + entry[1] * layer.inputs};
+    next = pair.b + pair.panels * pair.rank * mindcold::linear::kPanel;
+    layer.pairs.push_back(pair);
+  }
   const auto* residual = ndims[7] == 2 ? static_cast<const float*>(params[7]) : nullptr;
   static thread_local mindcold::linear::Space space;
   apply(layer, static_cast<const float*>(params[0]), static_cast<const int32_t*>(params[6]), shapes[0][0], residual,

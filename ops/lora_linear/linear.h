@@ -1,6 +1,7 @@
 // A linear layer with the low-rank parts of its adapters: what comes before and after the products. See reference.py.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -20,20 +21,20 @@ inline Type type_of(const char* dtype) {
   return std::strcmp(dtype, "uint16") == 0 ? Type::kBfloat16 : std::strcmp(dtype, "int8") == 0 ? Type::kInt8 : Type::kFloat;
 }
 
-// The constant operands as aot.py packs them.
+// What never changes of a layer.
 struct Layer {
   const void* weight;
   Type type;
   int64_t inputs, outputs, panels;
-  const float* scale;  // [panels * 32], or null
-  const float* vectors;
-  const float* low_rank;
-  const int32_t* index;
+  const float* scale;    // [panels * 32], or null
+  const float* vectors;  // epsilon, norm [norm_size], bias [bias_size]
+  int64_t norm_size, bias_size;
+  std::vector<LowRank> pairs;
 };
 
 // Space that is used again for every layer of a step.
 struct Space {
-  std::vector<int32_t> place;
+  std::vector<int32_t> place, own, own_start;
   std::vector<float> rows, low;
   std::vector<Pair> pairs;
 };
@@ -66,38 +67,46 @@ inline void prepare(Task* t, const float* norm, float epsilon, bool copied, bool
   if (copied) t->x = space->rows.data();
 }
 
-// x A^T of every row and rank column that belong together; false where none does.
-inline bool low_rank(const Task& t, const float* a, std::vector<float>* low) {
-  const auto has = [&](int64_t j) {
-    for (int64_t r = 0; r < t.rows; ++r) {
-      if (t.adapter[t.place[r]] == t.owner[j]) return true;
+// The low-rank parts of every row's own adapter, and x A^T for them.
+inline void low_rank(const Layer& layer, Task* t, Space* space) {
+  const int64_t count = static_cast<int64_t>(layer.pairs.size());
+  space->own.clear(), space->own_start.assign(1, 0);
+  t->ranks = 0;
+  for (int64_t r = 0; r < t->rows; ++r) {
+    int64_t ranks = 0;
+    for (int32_t i = 0; i < count; ++i) {
+      if (layer.pairs[i].adapter != t->adapter[t->place[r]]) continue;
+      space->own.push_back(i), ranks += layer.pairs[i].rank;
     }
-    return false;
-  };
-  std::vector<int32_t> wanted;
-  for (int64_t j = 0; j < t.ranks; ++j) {
-    if (has(j)) wanted.push_back(static_cast<int32_t>(j));
+    space->own_start.push_back(static_cast<int32_t>(space->own.size()));
+    t->ranks = std::max(t->ranks, ranks);
   }
-  if (wanted.empty()) return false;
-  low->resize(t.rows * t.ranks);
+  t->pairs = layer.pairs.data(), t->own = space->own.data(), t->own_start = space->own_start.data();
+  space->low.resize(t->rows * t->ranks);
+  t->low = space->low.data();
+  if (space->own.empty()) return;
+  // by groups of four lines of A of one pair, each for all rows that have it: those lines are read once
   constexpr int64_t kGroup = 4;
-  const int64_t count = static_cast<int64_t>(wanted.size());
-  const auto body = [&](int64_t group) {
-    for (int64_t w = group * kGroup; w < std::min(count, (group + 1) * kGroup); ++w) {
-      const int64_t j = wanted[w];
-      for (int64_t r = 0; r < t.rows; ++r) {
-        if (t.adapter[t.place[r]] != t.owner[j]) continue;
-        (*low)[r * t.ranks + j] = dot(t.x + r * t.inputs, a + j * t.inputs, t.inputs);
+  const int64_t groups = (t->ranks + kGroup - 1) / kGroup;
+  const auto body = [&](int64_t item) {
+    const int32_t number = static_cast<int32_t>(item / groups);
+    const LowRank& pair = layer.pairs[number];
+    const int64_t begin = item % groups * kGroup, end = std::min(pair.rank, begin + kGroup);
+    for (int64_t r = 0; begin < end && r < t->rows; ++r) {
+      float* low = space->low.data() + r * t->ranks;
+      for (int32_t e = t->own_start[r]; e < t->own_start[r + 1]; ++e) {
+        if (t->own[e] == number) {
+          for (int64_t k = begin; k < end; ++k) low[k] = dot(t->x + r * t->inputs, pair.a + k * t->inputs, t->inputs);
+        }
+        low += layer.pairs[t->own[e]].rank;
       }
     }
   };
-  const int64_t groups = (count + kGroup - 1) / kGroup;
-  if (count * t.rows * t.inputs < 50000) {
-    for (int64_t i = 0; i < groups; ++i) body(i);
+  if (static_cast<int64_t>(space->own.size()) * t->ranks * t->inputs < 50000) {  // not worth a second thread
+    for (int64_t i = 0; i < count * groups; ++i) body(i);
   } else {
-    Pool::get().run(groups, body);
+    Pool::get().run(count * groups, body);
   }
-  return true;
 }
 
 // x [all, K] -> y [all, N], both of all rows, padding too; residual [all, N] or null.
@@ -113,14 +122,10 @@ inline void apply(const Layer& layer, const float* x, const int32_t* adapter, in
   t.rows = static_cast<int64_t>(space->place.size()), t.place = space->place.data();
   t.inputs = layer.inputs, t.outputs = layer.outputs, t.panels = layer.panels;
   t.scale = layer.scale, t.scaled = layer.scale != nullptr;
-  const int64_t norm_size = layer.index[0], bias_size = layer.index[1];
-  t.ranks = layer.index[2];
-  t.owner = layer.index + 4, t.b_start = t.owner + t.ranks, t.b_rank = t.b_start + t.panels + 1;
-  t.bias = layer.vectors + 1 + norm_size, t.biased = bias_size > 0;
-  t.b = layer.low_rank + t.ranks * t.inputs;
-  const bool dense = space->place.back() + 1 == t.rows, paired = layer.type == Type::kBfloat16;
-  prepare(&t, norm_size > 0 ? layer.vectors + 1 : nullptr, layer.vectors[0], norm_size > 0 || !dense, paired, space);
-  if (low_rank(t, layer.low_rank, &space->low)) t.low = space->low.data();
+  t.bias = layer.vectors + 1 + layer.norm_size, t.biased = layer.bias_size > 0;
+  const bool dense = space->place.back() + 1 == t.rows, normed = layer.norm_size > 0;
+  prepare(&t, normed ? layer.vectors + 1 : nullptr, layer.vectors[0], normed || !dense, layer.type == Type::kBfloat16, space);
+  low_rank(layer, &t, space);
   switch (layer.type) {
     case Type::kBfloat16: return pair_product(t, static_cast<const uint16_t*>(layer.weight), space->pairs.data());
     case Type::kInt8: return product(t, static_cast<const int8_t*>(layer.weight));

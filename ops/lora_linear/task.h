@@ -12,10 +12,18 @@ namespace mindcold::linear {
 constexpr int kPanel = 32;
 constexpr int kVecs = kPanel / kLanes;
 
+// What one adapter adds to the outputs of the panels from `first_panel` on.
+struct LowRank {
+  int64_t adapter, rank, first_panel, panels;
+  const float *a, *b;  // [rank, K], [panels, rank, 32]
+};
+
 struct Task {
-  const float *x, *scale, *bias, *b, *residual;
-  const int32_t *owner, *b_start, *b_rank, *adapter, *place;  // place: row of y and of adapter, for each row of x
-  const float* low;  // [R, T], null where no row has a low-rank part
+  const float *x, *scale, *bias, *residual;
+  const int32_t *adapter, *place;  // place: row of y and of adapter, for each row of x
+  const LowRank* pairs;
+  const int32_t *own, *own_start;  // those of row r are own[own_start[r]] up to own[own_start[r + 1]]
+  const float* low;                // x A^T of them, one after the other, [R, ranks]
   float* y;
   int64_t rows, inputs, outputs, panels, ranks;
   bool scaled, biased, added;
@@ -29,12 +37,15 @@ inline void finish(const Task& t, int64_t r, int64_t panel, float* sums) {
     y[i] = load(sums + i * kLanes);
     if (t.scaled) y[i] *= load(t.scale + first + i * kLanes);
   }
-  if (t.low) {
-    for (int32_t e = t.b_start[panel]; e < t.b_start[panel + 1]; ++e) {
-      if (t.owner[t.b_rank[e]] != t.adapter[t.place[r]]) continue;
-      const Vec low = splat(t.low[r * t.ranks + t.b_rank[e]]);
-      for (int i = 0; i < kVecs; ++i) y[i] = fma(low, load(t.b + e * kPanel + i * kLanes), y[i]);
+  const float* low = t.low + r * t.ranks;
+  for (int32_t e = t.own_start[r]; e < t.own_start[r + 1]; ++e) {
+    const LowRank& pair = t.pairs[t.own[e]];
+    const int64_t mine = panel - pair.first_panel;
+    for (int64_t k = 0; mine >= 0 && mine < pair.panels && k < pair.rank; ++k) {
+      const float* b = pair.b + (mine * pair.rank + k) * kPanel;
+      for (int i = 0; i < kVecs; ++i) y[i] = fma(splat(low[k]), load(b + i * kLanes), y[i]);
     }
+    low += pair.rank;
   }
   if (t.biased) {
     for (int i = 0; i < kVecs; ++i) y[i] += load(t.bias + first + i * kLanes);

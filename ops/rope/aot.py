@@ -24,10 +24,7 @@ class AotRope(nn.Cell):
         epsilon: float = 1e-6,
     ):
         super().__init__(auto_prefix=False)
-        norms = [np.array([epsilon], np.float32)]
-        if q_norm is not None and k_norm is not None:
-            norms += [q_norm, k_norm]
-        self.norms = ms.Tensor(np.concatenate(norms, dtype=np.float32))
+        self.norms = ms.Tensor(norms_of(q_norm, k_norm, epsilon))
         self.run = ops.Custom(
             f"{build.library(SOURCE)}:rope",
             out_shape=lambda qkv, *rest: (
@@ -41,3 +38,11 @@ class AotRope(nn.Cell):
 
     def construct(self, qkv, cos, sin, adapter):
         return self.run(qkv, cos, sin, adapter, self.norms)
+
+
+def norms_of(q_norm: np.ndarray | None, k_norm: np.ndarray | None, epsilon: float) -> np.ndarray:
+    """The operand `norms` of the kernel: epsilon, and the norms of queries and keys if there are any."""
+    norms = [np.array([epsilon], np.float32)]
+    if q_norm is not None and k_norm is not None:
+        norms += [q_norm, k_norm]
+    return np.concatenate(norms, dtype=np.float32)

@@ -12,9 +12,9 @@ from mindcold.adapter_formats import read_adapter
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.model.adapter_bank import AdapterBank
-from mindcold.model.layers import DecoderLayers
 from mindcold.model.rope import inverse_frequencies
 from mindcold.model.shapes import members
+from mindcold.model.stack import ModelStack
 from mindcold.model.weights import Weights
 from mindcold.ops import build, decoder
 from mindcold.ops.decoder.aot import SOURCE
@@ -56,8 +56,8 @@ class Stack:
             tuple(ms.Parameter(ms.Tensor.from_numpy(np.zeros(size, np.float32)), name=f"{i}.{side}") for side in "kv")
             for i in range(self.config.num_hidden_layers)
         ]
-        layers = DecoderLayers(self.config, self.weights, self.bank, caches, backend)
-        return decoder.body(backend, layers=layers), caches
+        stack = ModelStack(self.config, self.weights, self.bank, caches, backend)
+        return decoder.body(backend, stack=stack), caches
 
     def arrays(self):
         """Arguments of the contract, over caches of its own."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mindcold.ops import build, lora_linear
-from mindcold.ops.lora_linear.aot import SOURCE, pack_pairs
+from mindcold.ops.lora_linear.aot import SOURCE, concatenated
 from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, rounded, stored
 from mindcold.ops.lora_linear.reference import lora_linear as reference
 
@@ -137,16 +137,16 @@ class Kernel:
 
     def __init__(self, value, pairs, library=None):
         weight, _ = weight_of("aot", "bfloat16", value)
-        self.panels, self.scale = weight.panels.asnumpy(), weight.scale.asnumpy()
-        self.low_rank, index = pack_pairs(pairs, len(self.panels), value.shape[1])
-        self.index = np.concatenate([np.zeros(2, np.int32), index])
+        layer = weight.layer(None, pairs)
+        self.panels, self.scale, self.vectors = weight.panels.asnumpy(), weight.scale.asnumpy(), layer.vectors
+        self.low_rank, self.index = concatenated(layer)
         self.outputs = len(value)
         self.function = ctypes.CDLL(str(library or build.library(SOURCE))).lora_linear
 
     def __call__(self, x, adapter):
         y = np.full((len(x), self.outputs), np.nan, np.float32)
         none = np.zeros(1, np.float32)
-        operands = [x, self.panels, self.scale, none, self.low_rank, self.index, adapter, none, y]
+        operands = [x, self.panels, self.scale, self.vectors, self.low_rank, self.index, adapter, none, y]
         params = (ctypes.c_void_p * 9)(*[item.ctypes.data for item in operands])
         dims = (ctypes.c_int * 9)(*[item.ndim for item in operands])
         shapes = [(ctypes.c_int64 * item.ndim)(*item.shape) for item in operands]
