@@ -19,7 +19,7 @@ METHODS = {
 
 def load_case(folder):
     """The loaded model of a case and its golden arrays."""
-    llm = mindcold.load(folder / "model", folder / "adapter")
+    llm = mindcold.load(folder / "model", folder / "adapter", dtype="float32")
     if (folder / "other").is_dir():
         llm.add_adapter("other", folder / "other")
     with np.load(folder / "golden.npz", allow_pickle=False) as arrays:
@@ -120,7 +120,7 @@ def test_more_prompts_than_run_together(llama):
 def test_the_builtin_bodies_give_the_same_tokens():
     for name in ("llama-scaled", "mistral"):
         folder = FIXTURES / name
-        llm = mindcold.load(folder / "model", folder / "adapter", backend="builtin")
+        llm = mindcold.load(folder / "model", folder / "adapter", dtype="float32", backend="builtin")
         with np.load(folder / "golden.npz", allow_pickle=False) as golden:
             out = llm.generate(golden["prompt_0"].tolist(), "cold", max_new_tokens=NEW_TOKENS, eos_token_id=[])
             assert out.token_ids == golden["cold_0"].tolist()
