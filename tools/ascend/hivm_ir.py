@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 
 DYNAMIC = -9223372036854775808
 """Stands in static_offsets and the like for a value that is an operand."""
@@ -39,16 +40,22 @@ class Operation:
     operand_types: list[str]
     result_types: list[str]
     regions: list["Block"] = field(default_factory=list)
+    _known: dict[str, str | None] = field(default_factory=dict)
 
     def property(self, name: str) -> str | None:
         """The text of a property, None where it is not set."""
+        if name not in self._known:
+            self._known[name] = self._property(name)
+        return self._known[name]
+
+    def _property(self, name: str) -> str | None:
         found = re.search(rf"\b{name} = (array<[^>]*>|#[\w.]+<[^>]*>|affine_map<.*?>(?=, \w+ =|$)|[^,]*)", self.properties)
         return found.group(1).strip() if found else None
 
     def word(self, name: str) -> str | None:
         """What is in the angle brackets of an enumeration: "PIPE_V" of #hivm.pipe<PIPE_V>."""
         text = self.property(name)
-        return re.sub(r"^.*<(.*)>$", r"\1", text) if text else None
+        return text[text.rindex("<") + 1 : -1] if text else None
 
     def numbers(self, name: str) -> list[int]:
         """The integers of an array<i64: ...>."""
@@ -90,6 +97,7 @@ def split(text: str) -> list[str]:
     return [*parts, last] if last else parts
 
 
+@cache
 def memref(text: str) -> MemRef:
     """The memref type of a text."""
     found = _MEMREF.match(text)

@@ -4,7 +4,7 @@ One program at a time, as a vector core would; the order is that of the text, an
 keep it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import scalar_ops
 import vector_ops
 from clocks import Clocks
 from hivm_ir import DYNAMIC, Block, Module, Operation, memref
-from memory import DTYPES, GARBAGE, UB_BYTES, Memory, View, from_bf16
+from memory import DTYPES, GARBAGE, UB_BYTES, Memory, View
 from vector_ops import UnknownOperation
 
 PIPE_OF = {"load": "MTE2", "store": "MTE3"}
@@ -39,8 +39,10 @@ class Machine:
         self.instructions: dict[str, int] = {}
         self.ub_used = 0
         self.buffers: dict[int, tuple[int, int]] = {}
-        self.events: list[tuple[int, list[slice | np.ndarray], list[slice | np.ndarray]]] | None = None
-        self._types: dict[str, Any] = {}
+        self.events: list[tuple[int, list[int], list[int]]] | None = None
+        """On request, each instruction with the buffers it reads and those it writes, by planned address."""
+        self.executed: set[int] = set()
+        """Numbers of the flags and barriers that were reached."""
 
     def run(self, arrays: Sequence[np.ndarray], scalars: Sequence[Any], grid: Sequence[int]) -> None:
         """All programs of a grid, one after another; the arrays are changed in place."""
@@ -55,6 +57,7 @@ class Machine:
             self.ub = Memory("the unified buffer", np.full(UB_BYTES, GARBAGE, np.uint8))
             for memory in memories:
                 memory.shadow = type(memory.shadow)(len(memory.data))
+            self.owner = np.full(UB_BYTES, -1, np.int32)
             self.clocks = Clocks()
             self.block_index = index
             given = [*start, *scalars, *sizes, 0, 0, 0]
@@ -69,9 +72,10 @@ class Machine:
 
     def _block(self, block: Block) -> list[Any]:
         for operation in block.operations:
-            if operation.number in self.skip:
-                continue
             dialect, _, name = operation.name.partition(".")
+            if operation.number in self.skip:
+                self.executed.add(operation.number)
+                continue
             if name in ("yield", "return"):
                 return [self.values[item] for item in operation.operands]
             if dialect == "hivm":
@@ -107,12 +111,10 @@ class Machine:
             view: View = values[0 if name == "load" else 1]
             indices = values[1 if name == "load" else 2 :]
             offset = view.offset + sum(int(i) * stride for i, stride in zip(indices, view.strides, strict=True))
-            place = View(view.memory, view.element, view.start, offset, (), ())
+            place = View(view.memory, view.element, view.start, offset, (), (), view.root)
             if name == "store":
                 place.write(np.asarray(values[0], None if view.element == "bf16" else DTYPES[view.element]))
-            touched = [(place.memory.shadow, place.where())]
-            reads, writes = (touched, []) if name == "load" else ([], touched)
-            self._note(operation, "S", reads, writes)
+            self._note(operation, "S", *(([place], []) if name == "load" else ([], [place])))
             return [place.read()[()]] if name == "load" else []
         return [self._view(operation, name, values)]
 
@@ -129,7 +131,7 @@ class Machine:
             strides = _dense(shape) if kind.strides is None else tuple(n if n is not None else 1 for n in kind.strides)
             if kind.strides is None and not source.dense:
                 raise UnknownOperation(f"memref.{name} of a strided view")
-            return View(source.memory, source.element, source.start, source.offset, shape, strides)
+            return View(source.memory, source.element, source.start, source.offset, shape, strides, source.root)
         rest = iter(values[1:])
         offsets, sizes, strides = (
             [int(next(rest)) if n == DYNAMIC else n for n in operation.numbers(f"static_{part}")]
@@ -144,12 +146,13 @@ class Machine:
                 kept = [i for i, n in enumerate(sizes) if n != 1][: len(kind.shape)]
                 kept = kept if len(kept) == len(kind.shape) else list(range(len(kind.shape)))
                 sizes, steps = [sizes[i] for i in kept], [steps[i] for i in kept]
-            return View(source.memory, source.element, source.start, offset, tuple(sizes), tuple(steps))
+            return View(source.memory, source.element, source.start, offset, tuple(sizes), tuple(steps), source.root)
         raise UnknownOperation(f"memref.{name}")
 
     def _hivm(self, operation: Operation, name: str) -> list[Any]:
         if name in ("set_flag", "wait_flag"):
             source, target = ((operation.word(key) or "")[5:] for key in ("set_pipe", "wait_pipe"))
+            self.executed.add(operation.number)
             event = operation.word("static_event_id")
             number = int(event[8:]) if event else int(self.values[operation.operands[0]])
             if name == "set_flag":
@@ -158,6 +161,7 @@ class Machine:
                 self.clocks.wait_flag(source, target, number, operation.number in self.blind)
             return []
         if name == "pipe_barrier":
+            self.executed.add(operation.number)
             self.clocks.barrier((operation.word("pipe") or "")[5:])
             return []
         if name in ("set_mask_norm", "set_ffts_base_addr", "dcci"):
@@ -170,7 +174,7 @@ class Machine:
         if name == "bitcast":
             source: View = values[0]
             kind = memref(operation.result_types[0])
-            return [View(source.memory, kind.element, source.start, source.offset, source.shape, source.strides)]
+            return [View(source.memory, kind.element, source.start, source.offset, source.shape, source.strides, source.root)]
         self._vector(operation, name, values)
         return []
 
@@ -185,7 +189,7 @@ class Machine:
         self.ub_used = max(self.ub_used, end)
         low, high = self.buffers.get(planned, (planned, planned))
         self.buffers[planned] = (low, max(high, end))
-        return View(self.ub, kind.element, start, 0, shape, _dense(shape))
+        return View(self.ub, kind.element, start, 0, shape, _dense(shape), planned)
 
     def _vector(self, operation: Operation, name: str, values: list[Any]) -> None:
         """One instruction of a data pipe: operands are sources, then results, then memory it uses for its own."""
@@ -194,15 +198,15 @@ class Machine:
             sources, targets, own = values[:1], values[1:2], []
         elif name == "varange":
             sources, targets, own = [], values[:1], []
+        elif name in ("vdeinterleave", "vtranspose"):
+            sources, targets, own = values[:1], values[1:2], values[2:]
         elif segments:
             first, second = segments[0], segments[0] + segments[1]
             sources, targets, own = values[:first], values[first:second], values[second:]
         else:
             raise UnknownOperation(f"hivm.hir.{name} {operation.properties[:200]}")
         own = [item for item in own if isinstance(item, View)]
-        reads = [(v.memory.shadow, v.where()) for v in sources if isinstance(v, View)]
-        writes = [(v.memory.shadow, v.where()) for v in [*targets, *own] if isinstance(v, View)]
-        self._note(operation, PIPE_OF.get(name, "V"), reads, writes)
+        self._note(operation, PIPE_OF.get(name, "V"), [v for v in sources if isinstance(v, View)], [*targets, *own])
         found = self._compute(operation, name, [_read(v) for v in sources], targets, values)
         for view in own:
             view.memory.data[view.where()] = GARBAGE
@@ -241,13 +245,25 @@ class Machine:
             return [vector_ops.ELEMENTWISE[name](*_same(sources))]
         raise UnknownOperation(f"hivm.hir.{name} {operation.properties[:200]}")
 
-    def _note(self, operation: Operation, pipe: str, reads: list[Any], writes: list[Any]) -> None:
-        self.clocks.instruction(pipe, f"{operation.name.rpartition('.')[2]} #{operation.number}", reads, writes)
+    def _note(self, operation: Operation, pipe: str, reads: list[View], writes: list[View]) -> None:
+        """Trace an instruction: order between pipes, and that values are read from the buffer they were written to."""
+        label = f"{operation.name.rpartition('.')[2]} #{operation.number}"
+        read = [(view.memory.shadow, view.where()) for view in reads]
+        written = [(view.memory.shadow, view.where()) for view in writes]
+        self.clocks.instruction(pipe, label, read, written)
+        for view, (_, where) in zip(reads, read, strict=True):
+            if view.memory is self.ub:
+                others = self.owner[where] != view.root
+                if others.any():
+                    other = int(self.owner[where][np.argmax(others)])
+                    what = "nothing wrote" if other < 0 else f"were written to the buffer at {other}"
+                    self.clocks.findings[f"buffers: {label} reads bytes at {view.root} that {what}"] += 1
+        for view, (_, where) in zip(writes, written, strict=True):
+            if view.memory is self.ub:
+                self.owner[where] = view.root
         if self.events is not None:
-            mine = self.ub.shadow
-            self.events.append(
-                (operation.number, [w for s, w in reads if s is mine], [w for s, w in writes if s is mine])
-            )
+            inside = ([view.root for view in views if view.memory is self.ub] for views in (reads, writes))
+            self.events.append((operation.number, *inside))
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -57,6 +57,8 @@ class View:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    root: int = -1
+    """Planned address of the buffer it is a part of."""
 
     @property
     def dense(self) -> bool:

@@ -1,0 +1,118 @@
+"""From a Triton kernel to Triton IR, to linalg, to the final HIVM of a target: triton-ascend and ascendnpu-ir.
+
+What would follow, `hivmc`, is a part of CANN: nothing here makes an object or runs on a device.
+"""
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import hivm_ir
+from cases import Kernel
+from contracts import kernels
+
+LAST_PASS = "hivm-insert-free-lock-var-before-return"
+"""The last pass before operations become calls of the device library."""
+
+BOUNDED_TARGET = "Ascend910B3"
+TARGETS = ("Ascend910B1", "Ascend910B2", BOUNDED_TARGET, "Ascend910B4") + tuple(
+    f"Ascend910_{n}" for n in ("9362", "9372", "9381", "9382", "9391", "9392")
+)
+"""Targets with the 910B's vector core; other chips have other instructions."""
+
+FLAGS = (
+    "--enable-auto-multi-buffer=true",
+    "--enable-auto-bind-sub-block=true",
+    "--enable-hfusion-compile=true",
+    "--enable-hivm-compile=true",
+    "--enable-triton-kernel-compile=true",
+    f"--mlir-print-ir-after={LAST_PASS}",
+    "--mlir-print-ir-module-scope",
+    "--mlir-disable-threading",
+    "--mlir-print-op-generic",
+)
+
+
+class CompileError(Exception):
+    """A stage refuses a kernel; the message is the compiler's."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel in its last form."""
+
+    module: hivm_ir.Module
+    calls: frozenset[str]
+    """Functions of the device library it calls."""
+
+
+def linalg(kernel: Kernel, target: str) -> str:
+    """The kernel through Triton IR to linalg on tensors."""
+    from triton._C.libtriton import ir
+    from triton.backends.ascend.compiler import AscendBackend, make_ttir, ttir_to_linalg
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    chip = GPUTarget("npu", target, 0)
+    backend = AscendBackend(chip)
+    options = backend.parse_options({})
+    context = ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    source = ASTSource(getattr(kernels(kernel.operator), kernel.name), kernel.signature, kernel.constants)
+    module = source.make_ir(options, backend.get_codegen_implementation(), backend.get_module_map(), context)
+    metadata = {"target": chip, "hash": "none", **options.__dict__}
+    try:
+        text = ttir_to_linalg(make_ttir(module, metadata, options), metadata, options, named_ops=True)
+    except subprocess.CalledProcessError as error:
+        raise CompileError(f"{kernel.name}: {(error.stderr or b'').decode()[-2000:]}") from None
+    return re.sub(r', mix_mode = "[^"]*"', "", text)
+
+
+def hivm(kernel: Kernel, target: str, text: str) -> Compiled:
+    """The final HIVM, after tiling, double buffering, addresses in the unified buffer and synchronisation."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernel.mlir"
+        source.write_text(text)
+        command = [_tool("bishengir-compile"), str(source), f"--target={target}", *FLAGS]
+        command += [f"--save-temps={folder}", "-o", f"{folder}/kernel.o"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        library = Path(folder) / "module.hivm.opt.mlir"
+        # without hivmc the compiler ends with an error, after everything that can be done without it
+        if "Cannot find hivmc" not in run.stderr or not library.is_file():
+            errors = [line for line in run.stderr.splitlines() if "rror" in line and not line.startswith("//")]
+            raise CompileError(f"{kernel.name} for {target}: {' '.join(errors)[:2000]}")
+        printed = [line for line in run.stderr.splitlines() if not line.startswith("[")]
+        calls = re.findall(r"func\.func private @(\w+)", library.read_text())
+    return Compiled(hivm_ir.parse("\n".join(printed)), frozenset(calls))
+
+
+def compiled(kernel: Kernel, target: str) -> Compiled:
+    """Both steps."""
+    return hivm(kernel, target, linalg(kernel, target))
+
+
+@cache
+def device_library(name: str = "meta_op.aiv.bc") -> frozenset[str]:
+    """Functions that a library of the vector core defines."""
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_bitcode((_package() / "lib" / name).read_bytes())
+    names = {function.name for function in module.functions if not function.is_declaration}
+    return frozenset(names | {name.removeprefix("_mlir_ciface_") for name in names})
+
+
+@cache
+def _package() -> Path:
+    found = find_spec("ascendnpuir")
+    if found is None or not found.submodule_search_locations:
+        raise CompileError("ascendnpu-ir is not installed here; run tools/ascend/prove.sh")
+    return Path(list(found.submodule_search_locations)[0])
+
+
+def _tool(name: str) -> str:
+    return str(_package() / "bin" / name)
