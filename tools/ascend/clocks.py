@@ -3,11 +3,10 @@
 The scalar unit (S) hands instructions to queues: V (vector), MTE2 (global memory to unified buffer) and MTE3 (back).
 Queues run side by side. Only flags and barriers order them:
 
-* set_flag(A, B, id) is done when everything before it in A is; wait_flag(A, B, id) holds B back until then, and S
-  holds back everything that follows, since it hands out all instructions;
-* pipe_barrier(P) holds P back until all before it in P is done. V needs it between an instruction and the next that
-  reads or overwrites its result; MTE2 and MTE3 move one thing after another;
-* scalar loads and stores are done before anything that follows is handed out.
+* set_flag(A, B, id) is done when everything before it in A is; wait_flag(A, B, id) holds B back until then. What S waits
+  for holds everything back that follows, since S hands out all instructions;
+* pipe_barrier(P) holds P back until all before it in P is done;
+* without them nothing is known to be done, not even what the same queue was given before. Only S goes step by step.
 
 This is the model the compiler's synchronisation is checked against, not a description by the manufacturer.
 """
@@ -82,28 +81,27 @@ class Clocks:
         self.issued[p] += 1
         self.instructions[pipe] += 1
         self._label[p, int(self.issued[p])] = label
-        if pipe == "S":
-            self.known[p, p] = self.issued[p]
-            self.known[:] = np.maximum(self.known, self.known[p])
         known = self.known[p].copy()
-        if pipe != "V":
+        if pipe == "S":  # one after another
             known[p] = self.issued[p]
         for shadow, where in reads:
             self._check(shadow.write_pipe[where], shadow.write_count[where], known, label, "reads before written by")
         for shadow, where in writes:
             self._check(shadow.write_pipe[where], shadow.write_count[where], known, label, "overwrites what is due from")
             for other in range(len(PIPES)):
-                if other != p:  # a pipe reads its operands in order
-                    late = shadow.reads[other][where]
-                    if late.size and late.max() > known[other]:
-                        self._found(label, "overwrites before read by", other, int(late.max()))
+                late = shadow.reads[other][where]
+                if late.size and late.max() > known[other]:
+                    self._found(label, "overwrites before read by", other, int(late.max()))
         for shadow, where in reads:
             shadow.reads[p][where] = self.issued[p]
         for shadow, where in writes:
             shadow.write_pipe[where], shadow.write_count[where] = p, self.issued[p]
 
     def finish(self) -> None:
-        """The kernel ends: flags that nothing waited for are findings."""
+        """The kernel ends: flags that nothing waited for are findings, and work not known to be done."""
+        for p, pipe in enumerate(PIPES):
+            if pipe != "S" and self.known[_NUMBER["S"], p] < self.issued[p]:
+                self.findings[f"the kernel ends before {pipe} is done"] += 1
         for (source, target, event), queue in self._flags.items():
             if queue:
                 self.findings[f"flag never waited for: {source} to {target}, event {event}"] += len(queue)

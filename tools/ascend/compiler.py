@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import hivm_ir
 from cases import Kernel
@@ -50,8 +51,8 @@ class Compiled:
     """Functions of the device library it calls."""
 
 
-def linalg(kernel: Kernel, target: str) -> str:
-    """The kernel through Triton IR to linalg on tensors."""
+def linalg(kernel: Kernel, target: str, function: Any = None) -> str:
+    """The kernel (or another function in its place) through Triton IR to linalg on tensors."""
     from triton._C.libtriton import ir
     from triton.backends.ascend.compiler import AscendBackend, make_ttir, ttir_to_linalg
     from triton.backends.compiler import GPUTarget
@@ -63,7 +64,7 @@ def linalg(kernel: Kernel, target: str) -> str:
     context = ir.context()
     ir.load_dialects(context)
     backend.load_dialects(context)
-    source = ASTSource(getattr(kernels(kernel.operator), kernel.name), kernel.signature, kernel.constants)
+    source = ASTSource(function or getattr(kernels(kernel.operator), kernel.name), kernel.signature, kernel.constants)
     module = source.make_ir(options, backend.get_codegen_implementation(), backend.get_module_map(), context)
     metadata = {"target": chip, "hash": "none", **options.__dict__}
     try:
@@ -91,9 +92,9 @@ def hivm(kernel: Kernel, target: str, text: str) -> Compiled:
     return Compiled(hivm_ir.parse("\n".join(printed)), frozenset(calls))
 
 
-def compiled(kernel: Kernel, target: str) -> Compiled:
+def compiled(kernel: Kernel, target: str, function: Any = None) -> Compiled:
     """Both steps."""
-    return hivm(kernel, target, linalg(kernel, target))
+    return hivm(kernel, target, linalg(kernel, target, function))
 
 
 @cache

@@ -47,6 +47,8 @@ def logits(rows: int, vocabulary: int, dtype: str, seed: int) -> tuple[np.ndarra
         ties = random.choice(vocabulary, min(3, vocabulary), replace=False)
         expert[row, ties], base[row, ties] = expert[row].max() + 1, 0.5
         expert[row, random.choice(vocabulary, vocabulary // 7, replace=False)] = -np.inf
+        if row % 2 == 0:  # the last token is the only best one, so that a mask that leaves it out is seen
+            expert[row, -1], base[row, -1], allowed[row, -1] = 50, 3, 1
         if row % 4 == 1:
             base[row] = np.nan  # beta is 0: not to be read
         if row == 2:
@@ -85,7 +87,7 @@ def score_cases(dtype: str, masked: bool, block: int, bounded: bool) -> Iterator
             {"scores": wanted[0], "token": wanted[1], "logprob": wanted[2], "maxima": maxima},
             {"logprob": 5e-6},
             {"expert": dtype, "base": dtype},
-            vocabulary <= 2 * block,
+            vocabulary <= 3 * block,
             rows * vocabulary * (3 * size + 4 + (2 if masked else 0)),
         )
 

@@ -27,6 +27,8 @@ def verify_cases(bounded: bool) -> Iterator[Case]:
         parents = np.array([random.integers(-1, i) if i else -1 for i in range(count)], np.int32)
         tokens = np.where(parents < 0, -1, random.integers(0, 6, count)).astype(np.int32)
         chosen = random.integers(0, 7, count).astype(np.int32)
+        if count > 1:  # the last head is the only accepted child of another, so that a mask that leaves it out is seen
+            parents[-1], tokens[-1], chosen[count // 2] = count // 2, 9, 9
         wanted = module("tree_verify.reference").tree_verify(chosen, tokens, parents)
         arrays = {"chosen": chosen, "tokens": tokens, "parents": parents, "accepted": np.zeros_like(chosen)}
         moved = count * 16
@@ -57,7 +59,8 @@ def lookup_cases(bounded: bool) -> Iterator[Case]:
         text = random.integers(0, 152_064, 12)[random.integers(0, 12, 200)].tolist()
         known = table.Table.empty(buckets)
         table.update(known, text, 0, 1.0, 100.0)
-        asked = [key for end in range(150, 200, 2 if bounded else 1) for key in table.contexts(table.last_tokens(text, end))]
+        ends = range(180, 200, 10 if bounded else 1)
+        asked = [key for end in ends for key in table.contexts(table.last_tokens(text, end))]
         asked += [(7, 11), (-1, 3), (-2, -2)]
         places = [table.find(known, key) for key in asked]
         place = np.array([-1 if at is None else at[0] * table.WAYS + at[1] for at in places], np.int32)

@@ -73,7 +73,7 @@ def expand_cases(dtype: str, block: int, bounded: bool) -> Iterator[Case]:
         middle = random.standard_normal((rows, rank)).astype(np.float32)
         b = stored(random.standard_normal((3, rank, outputs)).astype(np.float32), dtype)
         y = stored(random.standard_normal((rows, whole)).astype(np.float32), dtype)
-        adapter = np.resize([1, 2, -1, 0, -2], rows).astype(np.int32)
+        adapter = np.resize([1, 2, -1, -2, 0], rows).astype(np.int32)
         plain_y, plain_b = (numbers(item, dtype).astype(np.float32) for item in (y, b))
         eye = np.broadcast_to(np.eye(rank, dtype=np.float32), (3, rank, rank))
         wanted = stored(low_rank(middle, eye, plain_b.transpose(0, 2, 1), adapter, plain_y, first), dtype)

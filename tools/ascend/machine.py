@@ -4,7 +4,7 @@ One program at a time, as a vector core would; the order is that of the text, an
 keep it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,14 @@ class Machine:
         self,
         module: Module,
         kernel: str,
-        skip: frozenset[int] = frozenset(),
-        blind: frozenset[int] = frozenset(),
+        skip: Collection[int] = (),
+        blind: Collection[int] = (),
         moved: dict[int, int] | None = None,
     ):
         self.module, self.function = module, module.functions[kernel]
         self.skip, self.blind, self.moved = skip, blind, moved or {}
+        self.patient = True
+        """Whether programs go on after one of which something was found."""
         self.findings: dict[str, int] = {}
         self.instructions: dict[str, int] = {}
         self.ub_used = 0
@@ -67,6 +69,8 @@ class Machine:
             self.clocks.finish()
             for text, count in self.clocks.findings.items():
                 self.findings[text] = self.findings.get(text, 0) + count
+            if self.findings and not self.patient:
+                return
             for pipe, count in self.clocks.instructions.items():
                 self.instructions[pipe] = self.instructions.get(pipe, 0) + count
 

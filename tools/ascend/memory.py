@@ -1,5 +1,6 @@
 """Views of the unified buffer and of global memory, as bytes and as numbers."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,10 +127,15 @@ class View:
             return slice(0, 0)
         if self.element == "i1":
             bits = self._elements()
-            return slice(self.start + int(bits.min()) // 8, self.start + int(bits.max()) // 8 + 1)
+            begin, end = self.start + int(bits.min()) // 8, self.start + int(bits.max()) // 8 + 1
+            self._check(begin, end)
+            return slice(begin, end)
         size = DTYPES[self.element].itemsize
         if self.dense:
             begin = self.start + self.offset * size
-            return slice(begin, begin + size * int(np.prod(self.shape, dtype=np.int64)))
-        begin_of = self.start + self._elements().ravel() * size
-        return (begin_of[:, None] + np.arange(size)).ravel()
+            end = begin + size * math.prod(self.shape)
+            self._check(begin, end)
+            return slice(begin, end)
+        begins = self.start + self._elements().ravel() * size
+        self._check(int(begins.min()), int(begins.max()) + size)
+        return (begins[:, None] + np.arange(size)).ravel()
