@@ -73,9 +73,7 @@ def contrastive_score(
 
 
 @triton.jit
-def best_tokens(
-    scores, maxima, logprob, tokens, logprobs, V, K, TILES: tl.constexpr, BLOCK: tl.constexpr
-):
+def best_tokens(scores, maxima, logprob, tokens, logprobs, V, K, TILES: tl.constexpr, BLOCK: tl.constexpr):
     """The K best tokens of a row after `contrastive_score`: int32 [P, K] and their log-probabilities float32 [P, K].
 
     TILES is a power of two, cdiv(V, BLOCK) or more. Only the tile that holds the next best token is read.

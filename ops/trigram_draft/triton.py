@@ -26,8 +26,8 @@ def trigram_lookup(
     LANES: tl.constexpr,
 ):
     """Contexts (first, second) int32 [Q] in a table (keys int32 [n, WAYS, 2], tokens int32 and weights float32
-    [n, WAYS, SUCCESSORS]) -> place int32 [Q], bucket * WAYS + way or -1; the entry's tokens and weights [Q, SUCCESSORS],
-    -1 and 0 where there is none. See table.find.
+    [n, WAYS, SUCCESSORS]) -> place int32 [Q], bucket * WAYS + way or -1; the entry's tokens and weights
+    [Q, SUCCESSORS], -1 and 0 where there is none. See table.find.
     """
     query = tl.program_id(0)
     a = tl.load(first + query)

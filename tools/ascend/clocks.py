@@ -3,12 +3,13 @@
 The scalar unit (S) hands instructions to queues: V (vector), MTE2 (global memory to unified buffer) and MTE3 (back).
 Queues run side by side. Only flags and barriers order them:
 
-* set_flag(A, B, id) is done when everything before it in A is; wait_flag(A, B, id) holds B back until then. What S waits
-  for holds everything back that follows, since S hands out all instructions;
+* set_flag(A, B, id) is done when everything before it in A is; wait_flag(A, B, id) holds B back until then. What S
+  waits for holds everything back that follows, since S hands out all instructions. A flag is one bit: sets and waits
+  come in turn (CANN's Ascend C reference, SetFlag / WaitFlag);
 * pipe_barrier(P) holds P back until all before it in P is done;
 * without them nothing is known to be done, not even what the same queue was given before. Only S goes step by step.
 
-This is the model the compiler's synchronisation is checked against, not a description by the manufacturer.
+This is the model the compiler's synchronisation is checked against, on the strict side of what the hardware may do.
 """
 
 from collections import Counter, defaultdict, deque
@@ -87,7 +88,9 @@ class Clocks:
         for shadow, where in reads:
             self._check(shadow.write_pipe[where], shadow.write_count[where], known, label, "reads before written by")
         for shadow, where in writes:
-            self._check(shadow.write_pipe[where], shadow.write_count[where], known, label, "overwrites what is due from")
+            self._check(
+                shadow.write_pipe[where], shadow.write_count[where], known, label, "overwrites what is due from"
+            )
             for other in range(len(PIPES)):
                 late = shadow.reads[other][where]
                 if late.size and late.max() > known[other]:

@@ -20,8 +20,9 @@ LAST_PASS = "hivm-insert-free-lock-var-before-return"
 """The last pass before operations become calls of the device library."""
 
 BOUNDED_TARGET = "Ascend910B3"
-TARGETS = ("Ascend910B1", "Ascend910B2", BOUNDED_TARGET, "Ascend910B4") + tuple(
-    f"Ascend910_{n}" for n in ("9362", "9372", "9381", "9382", "9391", "9392")
+TARGETS = (
+    *("Ascend910B1", "Ascend910B2", BOUNDED_TARGET, "Ascend910B4"),
+    *("Ascend910_9362", "Ascend910_9372", "Ascend910_9381", "Ascend910_9382", "Ascend910_9391", "Ascend910_9392"),
 )
 """Targets with the 910B's vector core; other chips have other instructions."""
 
@@ -88,7 +89,7 @@ def hivm(kernel: Kernel, target: str, text: str) -> Compiled:
             errors = [line for line in run.stderr.splitlines() if "rror" in line and not line.startswith("//")]
             raise CompileError(f"{kernel.name} for {target}: {' '.join(errors)[:2000]}")
         printed = [line for line in run.stderr.splitlines() if not line.startswith("[")]
-        calls = re.findall(r"func\.func private @(\w+)", library.read_text())
+        calls = re.findall(r'sym_name = "(\w+)", sym_visibility = "private"', library.read_text())
     return Compiled(hivm_ir.parse("\n".join(printed)), frozenset(calls))
 
 
@@ -112,7 +113,7 @@ def _package() -> Path:
     found = find_spec("ascendnpuir")
     if found is None or not found.submodule_search_locations:
         raise CompileError("ascendnpu-ir is not installed here; run tools/ascend/prove.sh")
-    return Path(list(found.submodule_search_locations)[0])
+    return Path(next(iter(found.submodule_search_locations)))
 
 
 def _tool(name: str) -> str:

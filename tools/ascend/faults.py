@@ -78,8 +78,8 @@ def plant(kernel: Kernel, made: Compiled, target: str) -> Outcome:
         what = f"buffer at {second} laid over that at {first}"
         outcome.add("live buffers overlap", what, caught(moved={second: first}))
     _tile(kernel, target, outcome)
-    for what, wrong in masks(kernel):
-        outcome.add("mask wrong by one", what, _wrong_mask(kernel, wrong, target))
+    for what, source in masks(kernel):
+        outcome.add("mask wrong by one", what, _wrong_mask(kernel, source, target))
     return outcome
 
 

@@ -68,7 +68,13 @@ def lookup_cases(bounded: bool) -> Iterator[Case]:
         weights = known.weights.reshape(-1, table.SUCCESSORS)[place]
         tokens[place < 0], weights[place < 0] = -1, 0
         first, second = (np.array(part, np.int32) for part in zip(*asked, strict=True))
-        arrays = {"first": first, "second": second, "keys": known.keys, "tokens": known.tokens, "weights": known.weights}
+        arrays = {
+            "first": first,
+            "second": second,
+            "keys": known.keys,
+            "tokens": known.tokens,
+            "weights": known.weights,
+        }
         arrays |= {"place": np.zeros_like(place), "found_tokens": np.zeros_like(tokens)}
         arrays["found_weights"] = np.ones_like(weights)
         yield Case(
@@ -100,8 +106,10 @@ def commit() -> Iterator[Kernel]:
 def commit_cases(dtype: str, block: int, bounded: bool) -> Iterator[Case]:
     """Paths of several sequences, some of them moved by one slot, and lines that move nothing."""
     rows = module("rows")
-    for caches, slots, width in ((2, 40, 192), (1, 24, block + 40)) if bounded else (
-        *((2, 40, 192), (1, 24, block + 40), (4, 64, 64), (2, 64, 2 * block), (1, 40, 1)),
+    for caches, slots, width in (
+        ((2, 40, 192), (1, 24, block + 40))
+        if bounded
+        else (*((2, 40, 192), (1, 24, block + 40), (4, 64, 64), (2, 64, 2 * block), (1, 40, 1)),)
     ):
         random = np.random.default_rng(width)
         kept = stored(random.standard_normal((caches, slots, width)).astype(np.float32), dtype)

@@ -16,7 +16,14 @@ def all_kernels() -> list[Kernel]:
     triton = kernels("lora_linear")
     found = []
     for dtype in FLOATS:
-        signature = {"x": f"*{dtype}", "a": f"*{dtype}", "adapter": "*i32", "middle": "*fp32", "H": "i32", "RANK": "i32"}
+        signature = {
+            "x": f"*{dtype}",
+            "a": f"*{dtype}",
+            "adapter": "*i32",
+            "middle": "*fp32",
+            "H": "i32",
+            "RANK": "i32",
+        }
         constants = {"RANKS": triton.RANKS, "WIDTH": triton.WIDTH}
         cases = partial(shrink_cases, dtype, triton.RANKS)
         found.append(Kernel("lora_linear", "lora_shrink", dtype, signature, constants, cases, dtype != "bf16"))
@@ -59,7 +66,7 @@ def shrink_cases(dtype: str, ranks: int, bounded: bool) -> Iterator[Case]:
             {"middle": wanted},
             {"middle": 1e-5},
             {"x": dtype, "a": dtype},
-            served * (width * (1 + rank) * size_of(dtype) + 4 * rank),
+            bytes_moved=served * (width * (1 + rank) * size_of(dtype) + 4 * rank),
         )
 
 
@@ -87,5 +94,5 @@ def expand_cases(dtype: str, block: int, bounded: bool) -> Iterator[Case]:
             {"y": wanted},
             {"y": {"fp32": 1e-6, "fp16": 2**-10, "bf16": 2**-7}[dtype]},
             {"b": dtype, "y": dtype},
-            served * (outputs * (rank + 2) * size_of(dtype) + 4 * rank),
+            bytes_moved=served * (outputs * (rank + 2) * size_of(dtype) + 4 * rank),
         )

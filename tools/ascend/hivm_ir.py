@@ -49,7 +49,9 @@ class Operation:
         return self._known[name]
 
     def _property(self, name: str) -> str | None:
-        found = re.search(rf"\b{name} = (array<[^>]*>|#[\w.]+<[^>]*>|affine_map<.*?>(?=, \w+ =|$)|[^,]*)", self.properties)
+        found = re.search(
+            rf"\b{name} = (array<[^>]*>|#[\w.]+<[^>]*>|affine_map<.*?>(?=, \w+ =|$)|[^,]*)", self.properties
+        )
         return found.group(1).strip() if found else None
 
     def word(self, name: str) -> str | None:
@@ -60,7 +62,9 @@ class Operation:
     def numbers(self, name: str) -> list[int]:
         """The integers of an array<i64: ...>."""
         text = self.property(name) or ""
-        return [int(item) for item in text.removeprefix("array<").rstrip(">").partition(":")[2].split(",") if item.strip()]
+        return [
+            int(item) for item in text.removeprefix("array<").rstrip(">").partition(":")[2].split(",") if item.strip()
+        ]
 
 
 @dataclass(slots=True)
@@ -108,7 +112,9 @@ def memref(text: str) -> MemRef:
     strided = re.search(r"strided<\[([^\]]*)\]", rest)
     strides = None
     if strided:
-        strides = tuple(None if item.strip() == "?" else int(item) for item in strided.group(1).split(",") if item.strip())
+        strides = tuple(
+            None if item.strip() == "?" else int(item) for item in strided.group(1).split(",") if item.strip()
+        )
     space = re.search(r"address_space<(\w+)>", rest)
     return MemRef(shape, element, strides, space.group(1) if space else "")
 

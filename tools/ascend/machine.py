@@ -132,10 +132,10 @@ class Machine:
             if -1 in shape:
                 known = -int(np.prod(shape, dtype=np.int64))
                 shape = tuple(_size(source) // known if n == -1 else n for n in shape)
-            strides = _dense(shape) if kind.strides is None else tuple(n if n is not None else 1 for n in kind.strides)
+            steps = _dense(shape) if kind.strides is None else tuple(n if n is not None else 1 for n in kind.strides)
             if kind.strides is None and not source.dense:
                 raise UnknownOperation(f"memref.{name} of a strided view")
-            return View(source.memory, source.element, source.start, source.offset, shape, strides, source.root)
+            return View(source.memory, source.element, source.start, source.offset, shape, steps, source.root)
         rest = iter(values[1:])
         offsets, sizes, strides = (
             [int(next(rest)) if n == DYNAMIC else n for n in operation.numbers(f"static_{part}")]
@@ -145,24 +145,24 @@ class Machine:
             return View(source.memory, kind.element, source.start, offsets[0], tuple(sizes), tuple(strides))
         if name == "subview":
             offset = source.offset + sum(o * s for o, s in zip(offsets, source.strides, strict=True))
-            steps = [a * b for a, b in zip(strides, source.strides, strict=True)]
+            own = [a * b for a, b in zip(strides, source.strides, strict=True)]
             if len(kind.shape) < len(sizes):  # dimensions of one element are dropped
                 kept = [i for i, n in enumerate(sizes) if n != 1][: len(kind.shape)]
                 kept = kept if len(kept) == len(kind.shape) else list(range(len(kind.shape)))
-                sizes, steps = [sizes[i] for i in kept], [steps[i] for i in kept]
-            return View(source.memory, source.element, source.start, offset, tuple(sizes), tuple(steps), source.root)
+                sizes, own = [sizes[i] for i in kept], [own[i] for i in kept]
+            return View(source.memory, source.element, source.start, offset, tuple(sizes), tuple(own), source.root)
         raise UnknownOperation(f"memref.{name}")
 
     def _hivm(self, operation: Operation, name: str) -> list[Any]:
         if name in ("set_flag", "wait_flag"):
-            source, target = ((operation.word(key) or "")[5:] for key in ("set_pipe", "wait_pipe"))
+            before, after = ((operation.word(key) or "")[5:] for key in ("set_pipe", "wait_pipe"))
             self.executed.add(operation.number)
             event = operation.word("static_event_id")
             number = int(event[8:]) if event else int(self.values[operation.operands[0]])
             if name == "set_flag":
-                self.clocks.set_flag(source, target, number)
+                self.clocks.set_flag(before, after, number)
             else:
-                self.clocks.wait_flag(source, target, number, operation.number in self.blind)
+                self.clocks.wait_flag(before, after, number, operation.number in self.blind)
             return []
         if name == "pipe_barrier":
             self.executed.add(operation.number)
@@ -178,7 +178,11 @@ class Machine:
         if name == "bitcast":
             source: View = values[0]
             kind = memref(operation.result_types[0])
-            return [View(source.memory, kind.element, source.start, source.offset, source.shape, source.strides, source.root)]
+            return [
+                View(
+                    source.memory, kind.element, source.start, source.offset, source.shape, source.strides, source.root
+                )
+            ]
         self._vector(operation, name, values)
         return []
 
@@ -198,10 +202,11 @@ class Machine:
     def _vector(self, operation: Operation, name: str, values: list[Any]) -> None:
         """One instruction of a data pipe: operands are sources, then results, then memory it uses for its own."""
         segments = operation.numbers("operandSegmentSizes")
+        own: list[Any] = []
         if name in ("load", "store", "copy", "vbrc"):
-            sources, targets, own = values[:1], values[1:2], []
+            sources, targets = values[:1], values[1:2]
         elif name == "varange":
-            sources, targets, own = [], values[:1], []
+            sources, targets = [], values[:1]
         elif name in ("vdeinterleave", "vtranspose"):
             sources, targets, own = values[:1], values[1:2], values[2:]
         elif segments:
@@ -211,43 +216,12 @@ class Machine:
             raise UnknownOperation(f"hivm.hir.{name} {operation.properties[:200]}")
         own = [item for item in own if isinstance(item, View)]
         self._note(operation, PIPE_OF.get(name, "V"), [v for v in sources if isinstance(v, View)], [*targets, *own])
-        found = self._compute(operation, name, [_read(v) for v in sources], targets, values)
+        shapes = [(view.shape, view.element) for view in targets]
+        found = vector_ops.compute(operation, name, [_read(v) for v in sources], shapes, values)
         for view in own:
             view.memory.data[view.where()] = GARBAGE
         for view, value in zip(targets, found, strict=True):
             view.write(np.asarray(value))
-
-    def _compute(
-        self, operation: Operation, name: str, sources: list[Any], targets: list[View], values: list[Any]
-    ) -> list[Any]:
-        target = targets[0]
-        if name in ("load", "store", "copy"):
-            return [sources[0]]
-        if name == "vbrc":
-            return [np.broadcast_to(sources[0], target.shape)]
-        if name == "varange":
-            segments = operation.numbers("operandSegmentSizes")
-            offset = int(values[1]) if segments[1] else 0
-            return [vector_ops.arange(operation, target.shape, offset, [int(n) for n in values[1 + segments[1] :]])]
-        if name == "vcmp":
-            compare = vector_ops.COMPARE[operation.word("compare_mode") or "eq"]
-            return [compare(*_same(sources))]
-        if name == "vcast":
-            return [vector_ops.cast(sources[0], target.element, operation.word("round_mode") or "rint")]
-        if name == "vreduce":
-            kind = operation.word("arith") or ""
-            found = vector_ops.reduce(kind, sources[0], tuple(operation.numbers("reduce_dims")))
-            return [item.reshape(view.shape) for item, view in zip(found, targets, strict=True)]
-        if name == "vdeinterleave":
-            channel = int((operation.word("index_mode") or "CHANNEL_0")[-1])
-            return [sources[0][..., channel::2]]
-        if name == "vtranspose":
-            return [np.transpose(sources[0], operation.numbers("permutation"))]
-        if name in vector_ops.ELEMENTWISE:
-            if name == "vsel":
-                return [np.where(sources[0], *_same(sources[1:]))]
-            return [vector_ops.ELEMENTWISE[name](*_same(sources))]
-        raise UnknownOperation(f"hivm.hir.{name} {operation.properties[:200]}")
 
     def _note(self, operation: Operation, pipe: str, reads: list[View], writes: list[View]) -> None:
         """Trace an instruction: order between pipes, and that values are read from the buffer they were written to."""
@@ -266,8 +240,8 @@ class Machine:
             if view.memory is self.ub:
                 self.owner[where] = view.root
         if self.events is not None:
-            inside = ([view.root for view in views if view.memory is self.ub] for views in (reads, writes))
-            self.events.append((operation.number, *inside))
+            inside = [[view.root for view in views if view.memory is self.ub] for views in (reads, writes)]
+            self.events.append((operation.number, inside[0], inside[1]))
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
@@ -278,12 +252,6 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 def _read(value: Any) -> Any:
     return value.read() if isinstance(value, View) else value
-
-
-def _same(operands: list[Any]) -> list[Any]:
-    """Scalars in the type of the vectors beside them."""
-    kinds = [item.dtype for item in operands if isinstance(item, np.ndarray)]
-    return [item if isinstance(item, np.ndarray) or not kinds else kinds[0].type(item) for item in operands]
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:

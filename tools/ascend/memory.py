@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from clocks import Shadow
@@ -12,7 +13,7 @@ UB_BYTES = 196_608
 GARBAGE = 0xA5
 """What memory holds before anything is written, and after an instruction has used it for its own."""
 
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "f32": np.dtype(np.float32),
     "f16": np.dtype(np.float16),
     "bf16": np.dtype(np.uint16),

@@ -36,6 +36,8 @@ def prove(index: int, target: str, bounded: bool) -> dict[str, Any]:
         row["compiled"] = True
         missing = sorted(name for name in made.calls if name not in device_library())
         row["calls"], row["wrong"] = len(made.calls), [f"{name} is not in the device library" for name in missing]
+        if not made.calls:
+            row["wrong"].append("calls nothing of the device library")
         for case in kernel.cases(bounded):
             machine, arrays = Machine(made.module, kernel.name), case.fresh()
             machine.run(arrays, list(case.scalars.values()), case.grid)

@@ -1,6 +1,7 @@
 """Scalar operations of the final IR: arith, affine and a little of math, on Python and NumPy numbers."""
 
 import math
+import operator
 import re
 from collections.abc import Callable
 from functools import cache
@@ -52,7 +53,14 @@ _FLOAT: dict[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "absf": np.abs,
 }
-_ORDER = (lambda a, b: a == b, lambda a, b: a != b, lambda a, b: a < b, lambda a, b: a <= b, lambda a, b: a > b, lambda a, b: a >= b)  # fmt: skip
+_AFFINE: dict[str, Callable[[int, int], int]] = {
+    "*": operator.mul,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "ceildiv": lambda a, b: -(-a // b),
+}
+_ORDER = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
+"""In the order of the predicates of arith.cmpi."""
 
 
 def wrap(value: int, kind: str) -> int:
@@ -177,7 +185,7 @@ class _Affine:
             sign = self.tokens[self.at]
             self.at += 1
             other = self.factor()
-            value = {"*": lambda a, b: a * b, "floordiv": lambda a, b: a // b, "mod": lambda a, b: a % b, "ceildiv": lambda a, b: -(-a // b)}[sign](value, other)  # fmt: skip
+            value = _AFFINE[sign](value, other)
         return value
 
     def factor(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from hivm_ir import Operation
+from memory import DTYPES
 
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": np.equal,
@@ -37,7 +38,6 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "vrelu": lambda a: np.maximum(a, 0),
     "vshl": np.left_shift,
     "vshr": np.right_shift,
-    "vsel": np.where,
 }
 """Instructions whose result at a place depends on the operands there."""
 
@@ -56,8 +56,6 @@ class UnknownOperation(Exception):
 
 def cast(value: np.ndarray, element: str, mode: str) -> np.ndarray:
     """A vector of another type; what is too large for an integer keeps its low bits."""
-    from memory import DTYPES
-
     if element == "bf16":
         return value.astype(np.float32)
     dtype = DTYPES[element]
@@ -88,9 +86,45 @@ def reduce(kind: str, value: np.ndarray, axes: tuple[int, ...]) -> list[np.ndarr
     raise UnknownOperation(f"reduction {kind}")
 
 
-def arange(operation: Operation, shape: tuple[int, ...], offset: int, strides: list[int]) -> np.ndarray:
+def arange(shape: tuple[int, ...], offset: int, strides: list[int]) -> np.ndarray:
     """offset + sum of index * stride."""
     out = np.zeros(shape, np.int64) + offset
     for axis, stride in enumerate(strides):
         out += (np.arange(shape[axis]) * stride).reshape((-1,) + (1,) * (len(shape) - axis - 1))
     return out
+
+
+def compute(
+    operation: Operation, name: str, sources: list[Any], targets: list[tuple[tuple[int, ...], str]], values: list[Any]
+) -> list[Any]:
+    """What an instruction writes to its targets, given as shape and element; `values` are all its operands."""
+    shape, element = targets[0]
+    if name in ("load", "store", "copy"):
+        return [sources[0]]
+    if name == "vbrc":
+        return [np.broadcast_to(sources[0], shape)]
+    if name == "varange":
+        segments = operation.numbers("operandSegmentSizes")
+        offset = int(values[1]) if segments[1] else 0
+        return [arange(shape, offset, [int(n) for n in values[1 + segments[1] :]])]
+    if name == "vcmp":
+        return [COMPARE[operation.word("compare_mode") or "eq"](*_same(sources))]
+    if name == "vcast":
+        return [cast(sources[0], element, operation.word("round_mode") or "rint")]
+    if name == "vreduce":
+        found = reduce(operation.word("arith") or "", sources[0], tuple(operation.numbers("reduce_dims")))
+        return [item.reshape(place) for item, (place, _) in zip(found, targets, strict=True)]
+    if name == "vdeinterleave":
+        channel = int((operation.word("index_mode") or "CHANNEL_0")[-1])
+        return [sources[0][..., channel::2]]
+    if name == "vsel":
+        return [np.where(sources[0], *_same(sources[1:]))]
+    if name in ELEMENTWISE:
+        return [ELEMENTWISE[name](*_same(sources))]
+    raise UnknownOperation(f"hivm.hir.{name} {operation.properties[:200]}")
+
+
+def _same(operands: list[Any]) -> list[Any]:
+    """Scalars in the type of the vectors beside them."""
+    kinds = [item.dtype for item in operands if isinstance(item, np.ndarray)]
+    return [item if isinstance(item, np.ndarray) or not kinds else kinds[0].type(item) for item in operands]
