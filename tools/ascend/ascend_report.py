@@ -81,7 +81,8 @@ def page(result: dict[str, Any]) -> str:
         _text(
             f"""`IR = NumPy`: the final IR equals the operator's `reference.py` on all shapes, with no race, no
             deadlock, no flag without its pair, no byte read that was not written through the same buffer, and every
-            library call defined in `meta_op.aiv.bc`. Scores, tokens, places and moved slots are equal to the bit;
+            library call defined in the bitcode of the device library, `meta_op.aiv.bc` and
+            `meta_op.aiv.c220.bc`. Scores, tokens, places and moved slots are equal to the bit;
             log-probabilities to 5e-6, `lora_shrink` to 1e-5 and `lora_expand` to one unit of the output's type
             (float32: 1e-6), relative to the largest value. Share: of the {UB_BYTES:,} bytes of unified buffer, double
             buffering included."""
@@ -182,7 +183,7 @@ def _missed(result: dict[str, Any]) -> str:
     if not lines:
         return text
     rest = _text(
-        """Not noticed of the others, since nothing on either side touches the same bytes in the arrays that are given
-        (the compiler cannot know that arrays are apart, nor that a loop's first turn needs less):"""
+        """Not noticed of the others; what each orders is ordered by another barrier or flag too, or touches arrays that
+        are apart, which the compiler cannot know:"""
     )
     return "\n\n".join([text, rest, "\n".join(lines)])

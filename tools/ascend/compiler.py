@@ -98,14 +98,21 @@ def compiled(kernel: Kernel, target: str, function: Any = None) -> Compiled:
     return hivm(kernel, target, linalg(kernel, target, function))
 
 
+LIBRARIES = ("meta_op.aiv.bc", "meta_op.aiv.c220.bc")
+"""The device library of the vector core: for any, and that of the 910B's architecture."""
+
+
 @cache
-def device_library(name: str = "meta_op.aiv.bc") -> frozenset[str]:
-    """Functions that a library of the vector core defines."""
+def device_library() -> frozenset[str]:
+    """Functions that all libraries of the vector core define."""
     import llvmlite.binding as llvm
 
-    module = llvm.parse_bitcode((_package() / "lib" / name).read_bytes())
-    names = {function.name for function in module.functions if not function.is_declaration}
-    return frozenset(names | {name.removeprefix("_mlir_ciface_") for name in names})
+    found = []
+    for name in LIBRARIES:
+        module = llvm.parse_bitcode((_package() / "lib" / name).read_bytes())
+        names = {function.name for function in module.functions if not function.is_declaration}
+        found.append(names | {name.removeprefix("_mlir_ciface_") for name in names})
+    return frozenset(set.intersection(*found))
 
 
 @cache
