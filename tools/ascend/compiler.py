@@ -50,6 +50,8 @@ class Compiled:
     module: hivm_ir.Module
     calls: frozenset[str]
     """Functions of the device library it calls."""
+    text: str
+    """The functions' text: what is equal for two targets is equal in all it does."""
 
 
 def linalg(kernel: Kernel, target: str, function: Any = None) -> str:
@@ -90,7 +92,9 @@ def hivm(kernel: Kernel, target: str, text: str) -> Compiled:
             raise CompileError(f"{kernel.name} for {target}: {' '.join(errors)[:2000]}")
         printed = [line for line in run.stderr.splitlines() if not line.startswith("[")]
         calls = re.findall(r'sym_name = "(\w+)", sym_visibility = "private"', library.read_text())
-    return Compiled(hivm_ir.parse("\n".join(printed)), frozenset(calls))
+    text = "\n".join(printed)
+    end = text.rfind("}) {dlti.target_system_spec")
+    return Compiled(hivm_ir.parse(text), frozenset(calls), text[text.index('"func.func"') : end if end > 0 else None])
 
 
 def compiled(kernel: Kernel, target: str, function: Any = None) -> Compiled:

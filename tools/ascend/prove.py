@@ -5,6 +5,7 @@ bash tools/ascend/prove.sh [--bounded] [--json FILE] [--report FILE]     (makes 
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import ascend_report
 from cases import Kernel
-from compiler import BOUNDED_TARGET, TARGETS, CompileError, compiled, device_library
+from compiler import BOUNDED_TARGET, TARGETS, Compiled, CompileError, compiled, device_library
 from faults import plant
 from grid import all_kernels
 from machine import Machine
@@ -26,37 +27,44 @@ ENOUGH = 0.95
 """Share of the planted faults that has to be caught."""
 
 
-def prove(index: int, target: str, bounded: bool) -> dict[str, Any]:
-    """One kernel for one target: compiled, its final IR executed over the grid."""
-    kernel, start = all_kernels()[index], time.perf_counter()
-    row: dict[str, Any] = {"operator": kernel.operator, "kernel": kernel.name, "label": kernel.label, "target": target}
-    row |= {"compiled": False, "cases": [], "wrong": []}
-    try:
-        made = compiled(kernel, target)
-        row["compiled"] = True
-        missing = sorted(name for name in made.calls if name not in device_library())
-        row["calls"], row["wrong"] = len(made.calls), [f"{name} is not in the device library" for name in missing]
-        if not made.calls:
-            row["wrong"].append("calls nothing of the device library")
-        for case in kernel.cases(bounded):
-            machine, arrays = Machine(made.module, kernel.name), case.fresh()
+def prove(index: int, targets: tuple[str, ...], bounded: bool) -> list[dict[str, Any]]:
+    """One kernel: compiled for each target; final IR that is the same for several targets is executed once."""
+    kernel = all_kernels()[index]
+    rows, known = list[dict[str, Any]](), dict[str, dict[str, Any]]()
+    for target in targets:
+        start = time.perf_counter()
+        row = {"operator": kernel.operator, "kernel": kernel.name, "label": kernel.label, "target": target}
+        try:
+            made = compiled(kernel, target)
+        except CompileError as error:
+            rows.append(row | {"compiled": False, "cases": [], "wrong": [str(error)], "seconds": 0.0})
+            continue
+        if made.text not in known:
+            known[made.text] = executed(kernel, made, bounded) | {"executed": target}
+        rows.append(row | known[made.text] | {"seconds": round(time.perf_counter() - start, 2)})
+    return rows
+
+
+def executed(kernel: Kernel, made: Compiled, bounded: bool) -> dict[str, Any]:
+    """What the final IR does on all shapes, and what is wrong with it."""
+    missing = sorted(name for name in made.calls if name not in device_library())
+    wrong = [f"{name} is not in the device library" for name in missing]
+    if not made.calls:
+        wrong.append("calls nothing of the device library")
+    cases, ub = list[dict[str, Any]](), 0
+    for case in kernel.cases(bounded):
+        machine, arrays = Machine(made.module, kernel.name), case.fresh()
+        try:
             machine.run(arrays, list(case.scalars.values()), case.grid)
-            row["wrong"] += [*case.differences(arrays), *(f"{case.name}: {text}" for text in machine.findings)]
-            programs = case.grid[0] * (case.grid[1] if len(case.grid) > 1 else 1)
-            row["cases"].append(
-                {
-                    "name": case.name,
-                    "programs": programs,
-                    "instructions": machine.instructions,
-                    "bytes": case.bytes_moved,
-                }
-            )
-            row["ub"] = max(row.get("ub", 0), machine.ub_used)
-        if row["ub"] > UB_BYTES:
-            row["wrong"].append(f"{row['ub']} bytes of unified buffer, {UB_BYTES} are there")
-    except (CompileError, OutOfBounds, UnknownOperation) as error:
-        row["wrong"].append(f"{type(error).__name__}: {error}")
-    return row | {"seconds": round(time.perf_counter() - start, 2)}
+        except (OutOfBounds, UnknownOperation) as error:
+            wrong.append(f"{case.name}: {type(error).__name__}: {error}")
+        wrong += [*case.differences(arrays), *(f"{case.name}: {text}" for text in machine.findings)]
+        ub = max(ub, machine.ub_used)
+        counts = {"programs": math.prod(case.grid), "instructions": machine.instructions, "bytes": case.bytes_moved}
+        cases.append({"name": case.name, **counts})
+    if ub > UB_BYTES:
+        wrong.append(f"{ub} bytes of unified buffer, {UB_BYTES} are there")
+    return {"compiled": True, "cases": cases, "wrong": wrong, "calls": len(made.calls), "ub": ub}
 
 
 def planted(index: int, target: str) -> dict[str, Any]:
@@ -94,8 +102,9 @@ def collect(bounded: bool, targets: tuple[str, ...], workers: int) -> dict[str, 
     inside = interpreter(bounded)
     with ProcessPoolExecutor(workers) as pool:
         faults: list[Future[dict[str, Any]]] = [pool.submit(planted, i, BOUNDED_TARGET) for i in fault_kernels(kernels)]
-        rows = [pool.submit(prove, i, target, bounded) for target in targets for i in chosen]
-        result = {"rows": [row.result() for row in rows], "faults": [row.result() for row in faults]}
+        proofs = [pool.submit(prove, i, targets, bounded) for i in chosen]
+        rows = [row for proof in proofs for row in proof.result()]
+        result = {"rows": rows, "faults": [row.result() for row in faults]}
     lines = [json.loads(line) for line in (inside.communicate()[0] or "").splitlines()]
     if inside.returncode or len(lines) != len(chosen):
         lines.append({"kernel": "interpreter", "label": "", "cases": 0, "wrong": ["the interpreter did not finish"]})

@@ -14,6 +14,7 @@ ROW = {
     "kernel": "tree_verify",
     "label": "int32",
     "target": "Ascend910B3",
+    "executed": "Ascend910B3",
     "compiled": True,
     "cases": [{"name": "7 heads", "programs": 7, "instructions": {"S": 3, "V": 1200}, "bytes": 1_600_000}],
     "wrong": [],
