@@ -1,7 +1,10 @@
 """Vector clocks on traces made by hand: races, deadlocks, flags without their pair."""
 
+import numpy as np
 import pytest
-from clocks import Clocks, Shadow
+from clocks import PIPES, Clocks, Shadow
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 HERE, THERE = slice(0, 8), slice(8, 16)
 
@@ -134,3 +137,51 @@ def test_a_kernel_does_not_end_before_its_work(trace):
     clocks.instruction("MTE3", "store", [(memory, HERE)], [])
     clocks.finish()
     assert list(clocks.findings) == ["the kernel ends before MTE3 is done"]
+
+
+BYTES = st.frozensets(st.integers(0, 3), max_size=2)
+STEPS = st.one_of(
+    st.tuples(st.just("instruction"), st.sampled_from(PIPES), BYTES, BYTES),
+    st.tuples(st.just("flag"), st.sampled_from(PIPES), st.sampled_from(PIPES)),
+    st.tuples(st.just("barrier"), st.sampled_from([*PIPES, "ALL"])),
+)
+
+
+def oracle(steps):
+    """Whether two instructions on the same byte, one of which writes, are in no order: by sets of what is done."""
+    done = {pipe: set() for pipe in PIPES}
+    issued = {pipe: set() for pipe in PIPES}
+    before = []
+    for number, (kind, pipe, *rest) in enumerate(steps):
+        if kind == "barrier":
+            for each in PIPES if pipe == "ALL" else (pipe,):
+                done[each] |= set().union(*issued.values()) if pipe == "ALL" else issued[each]
+        elif kind == "flag":
+            known = done[pipe] | issued[pipe]
+            for each in PIPES if rest[0] == "S" else (rest[0],):
+                done[each] |= known
+        else:
+            reads, writes = rest
+            known = done[pipe] | (issued[pipe] if pipe == "S" else set())
+            for other, others_reads, others_writes in before:
+                if (writes & (others_reads | others_writes) or reads & others_writes) and other not in known:
+                    return True
+            before.append((number, reads, writes))
+            issued[pipe].add(number)
+    return False
+
+
+@given(st.lists(STEPS, max_size=12))
+@settings(max_examples=500, deadline=None)
+def test_races_are_those_of_an_oracle_with_sets(steps):
+    clocks, memory = Clocks(), Shadow(4)
+    for kind, pipe, *rest in steps:
+        if kind == "barrier":
+            clocks.barrier(pipe)
+        elif kind == "flag":
+            clocks.set_flag(pipe, rest[0], 0)
+            clocks.wait_flag(pipe, rest[0], 0)
+        else:
+            reads, writes = (np.array(sorted(part), np.int64) for part in rest)
+            clocks.instruction(pipe, "one", [(memory, reads)], [(memory, writes)])
+    assert bool(clocks.findings) == oracle(steps)
