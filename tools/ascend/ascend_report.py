@@ -104,8 +104,8 @@ def page(result: dict[str, Any]) -> str:
             library call defined in the bitcode of the device library, `meta_op.aiv.bc` and
             `meta_op.aiv.c220.bc`. Scores, tokens, places and moved slots are equal to the bit;
             log-probabilities to 5e-6, `lora_shrink` to 1e-5 and `lora_expand` to one unit of the output's type
-            (float32: 1e-6), relative to the largest value. Share: of the {UB_BYTES:,} bytes of unified buffer, double
-            buffering included."""
+            (float32: 1e-6), relative to the largest value. Share: of the {UB_BYTES:,} bytes of unified buffer; doubled:
+            buffers in two copies, one filled while the other is read, which is in that share."""
         ),
         "## Instructions and roofline",
         _roofline(result, targets[0] if len(targets) == 1 else "Ascend910B3"),
@@ -157,10 +157,10 @@ def _stages(result: dict[str, Any]) -> str:
         size = f"{max(ub):,}" if min(ub) == max(ub) else f"{min(ub):,} to {max(ub):,}"
         count = len(found)
         stages = [_interpreted(result, kernel, label), f"{compiled} of {count} targets", f"{equal} of {count} targets"]
-        calls = str(max(row.get("calls", 0) for row in found))
-        rows.append([f"`{kernel}`", label, *stages, size, f"{max(ub) / UB_BYTES:.0%}", calls, "no", "no"])
-    head = ["kernel", "types", "Triton's interpreter", "final HIVM", "IR = NumPy", "UB bytes", "share", "library calls"]
-    return _lines([*head, "assembled", "run on an NPU"], rows)
+        calls, doubled = (str(max(row.get(key, 0) for row in found)) for key in ("calls", "doubled"))
+        rows.append([f"`{kernel}`", label, *stages, size, f"{max(ub) / UB_BYTES:.0%}", doubled, calls, "no", "no"])
+    head = ["kernel", "types", "Triton's interpreter", "final HIVM", "IR = NumPy", "UB bytes", "share", "doubled"]
+    return _lines([*head, "library calls", "assembled", "run on an NPU"], rows)
 
 
 def _roofline(result: dict[str, Any], target: str) -> str:

@@ -53,6 +53,11 @@ class Compiled:
     text: str
     """The functions' text: what is equal for two targets is equal in all it does."""
 
+    @property
+    def doubled(self) -> int:
+        """Places in the text that take one of two buffers in turn, so that one is filled while the other is read."""
+        return len(re.findall(r'"arith\.select"\([^)]*\) : \(i1, memref<[^)]*address_space<ub>', self.text))
+
 
 def linalg(kernel: Kernel, target: str, function: Any = None) -> str:
     """The kernel (or another function in its place) through Triton IR to linalg on tensors."""

@@ -64,7 +64,8 @@ def executed(kernel: Kernel, made: Compiled, bounded: bool) -> dict[str, Any]:
         cases.append({"name": case.name, **counts})
     if ub > UB_BYTES:
         wrong.append(f"{ub} bytes of unified buffer, {UB_BYTES} are there")
-    return {"compiled": True, "cases": cases, "wrong": wrong, "calls": len(made.calls), "ub": ub}
+    found = {"calls": len(made.calls), "ub": ub, "doubled": made.doubled}
+    return {"compiled": True, "cases": cases, "wrong": wrong, **found}
 
 
 def planted(index: int, target: str) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def oracle(steps):
 
 
 @given(st.lists(STEPS, max_size=12))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_races_are_those_of_an_oracle_with_sets(steps):
     clocks, memory = Clocks(), Shadow(4)
     for kind, pipe, *rest in steps:

@@ -20,6 +20,7 @@ ROW = {
     "wrong": [],
     "calls": 9,
     "ub": 9632,
+    "doubled": 2,
     "seconds": 0.1,
 }
 FAULTS = {"kernel": "tree_verify", "planted": {"wait left out": 99, "wait orders nothing": 9}, "missed": {}}
@@ -64,7 +65,9 @@ def test_no_faults_fail_the_proof(result):
 
 def test_the_page_has_each_kernel_and_no_stronger_claim(result):
     text = ascend_report.page(result)
-    assert "| `tree_verify` | int32 | 1 equal | 1 of 1 targets | 1 of 1 targets | 9,632 | 5% | 9 | no | no |" in text
+    assert (
+        "| `tree_verify` | int32 | 1 equal | 1 of 1 targets | 1 of 1 targets | 9,632 | 5% | 2 | 9 | no | no |" in text
+    )
     assert "| `tree_verify` | int32 | 7 heads | 7 | 3 | 1,200 | 0 | 0 | 1,600,000 | 1.000 |" in text
     assert "not assembled, not run on an NPU" in " ".join(text.split()) and "**a calculation" in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
