@@ -11,7 +11,7 @@ BLOCK = 2048
 """Scores of a tile."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["V"])
 def contrastive_score(
     expert,
     base,
@@ -72,7 +72,7 @@ def contrastive_score(
     tl.store(logprob + row, tl.where(best == float("-inf"), best, -tl.log(total)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["V", "K"])
 def best_tokens(scores, maxima, logprob, tokens, logprobs, V, K, TILES: tl.constexpr, BLOCK: tl.constexpr):
     """The K best tokens of a row after `contrastive_score`: int32 [P, K] and their log-probabilities float32 [P, K].
 

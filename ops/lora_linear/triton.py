@@ -17,7 +17,7 @@ BLOCK = 2048
 """Outputs of a tile of lora_expand."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["H", "RANK"])
 def lora_shrink(x, a, adapter, middle, H, RANK, RANKS: tl.constexpr, WIDTH: tl.constexpr):
     """x [R, H], a [adapters, RANK, H], adapter int32 [R] -> middle float32 [R, RANK] = x A^T.
 
@@ -37,7 +37,7 @@ def lora_shrink(x, a, adapter, middle, H, RANK, RANKS: tl.constexpr, WIDTH: tl.c
         tl.store(middle + row * RANK + r, total)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["FIRST", "OUT", "Y", "RANK"])
 def lora_expand(middle, b, adapter, y, FIRST, OUT, Y, RANK, BLOCK: tl.constexpr):
     """middle float32 [R, RANK], b [adapters, RANK, OUT] (transposed, scaled), adapter int32 [R]: y [R, Y] from column
     FIRST on += middle B^T, in float32, rounded once. Grid (R, cdiv(OUT, BLOCK)).

@@ -7,7 +7,7 @@ BLOCK = 1024
 """Elements of a slot a program moves at once."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N", "W", "MOVES"])
 def kv_commit(cache, source, target, N, W, MOVES, BLOCK: tl.constexpr):
     """cache [caches, N, W], keys and values of layers; source, target int32 [MOVES]: slot `source` to slot `target`, in
     order, -1 for none. In place. Grid (caches, cdiv(W, BLOCK)).

@@ -7,7 +7,7 @@ BLOCK = 256
 """Heads of a tile."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["P"])
 def tree_verify(chosen, tokens, parents, accepted, P, BLOCK: tl.constexpr):
     """chosen, tokens, parents int32 [P] -> accepted int32 [P]: see reference.py."""
     head = tl.program_id(0)

@@ -10,7 +10,7 @@ LANES = 16
 """Lanes for the successors of an entry (12 of them are used)."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["BUCKETS"])
 def trigram_lookup(
     first,
     second,

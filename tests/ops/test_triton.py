@@ -18,6 +18,16 @@ def kernels(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+def test_sizes_are_not_specialised(path):
+    # Triton compiles a form of its own for a size of 1: so one form serves all sizes, that of the proof
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            sizes = [item.arg for item in node.args.args if item.arg.isupper() and item.annotation is None]
+            (option,) = node.decorator_list[0].keywords
+            assert option.arg == "do_not_specialize" and ast.literal_eval(option.value) == sizes
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_a_file_holds_kernels_and_imports_triton_alone(path):
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}

@@ -104,11 +104,11 @@ def best() -> Iterator[Kernel]:
     """best_tokens, after contrastive_score."""
     block = kernels("contrastive_score").BLOCK
     signature = {"scores": "*fp32", "maxima": "*fp32", "logprob": "*fp32", "tokens": "*i32", "logprobs": "*fp32"}
-    for tiles in (4, 128):
+    for tiles in (4, 1, 32, 128):
         yield Kernel(
             "contrastive_score",
             "best_tokens",
-            f"up to {tiles} tiles",
+            f"up to {tiles} tiles" if tiles > 1 else "one tile",
             signature | {"V": "i32", "K": "i32"},
             {"TILES": tiles, "BLOCK": block},
             partial(best_cases, tiles, block),
@@ -118,9 +118,14 @@ def best() -> Iterator[Kernel]:
 
 def best_cases(tiles: int, block: int, bounded: bool) -> Iterator[Case]:
     """The k best, more than there are tokens with a score among them."""
-    shapes = [(2, 2 * block + 904, BEST), (3, 7, 4)] if tiles == 4 else [(1, 152_064, BEST)]
+    shapes = {
+        1: [(3, 7, 4), (1, 1, 2), (2, block, BEST)],
+        4: [(2, 2 * block + 904, BEST), (1, 4 * block, 3)],
+        32: [(2, 49_152, BEST)],
+        128: [(1, 152_064, BEST)],
+    }[tiles]
     if not bounded:
-        shapes += [(64, 1000, 8), (1, 1, 2)] if tiles == 4 else [(5, 151_936, 8), (3, 49_152, BEST)]
+        shapes += {1: [(64, 1000, 8)], 4: [(5, 3 * block + 1, 16)], 32: [], 128: [(5, 151_936, 8)]}[tiles]
     for rows, vocabulary, count in shapes:
         expert, base, alpha_beta, allowed = logits(rows, vocabulary, "fp32", rows + vocabulary)
         contract = module("contrastive_score.reference").contrastive_score
