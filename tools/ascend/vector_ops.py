@@ -99,6 +99,8 @@ def compute(
 ) -> list[Any]:
     """What an instruction writes to its targets, given as shape and element; `values` are all its operands."""
     shape, element = targets[0]
+    if operation.numbers("transpose") or operation.property("init_out_buffer") == "true" or _left(operation, values):
+        raise UnknownOperation(f"hivm.hir.{name} with {operation.properties[:200]}")
     if name in ("load", "store", "copy"):
         return [sources[0]]
     if name == "vbrc":
@@ -122,6 +124,11 @@ def compute(
     if name in ELEMENTWISE:
         return [ELEMENTWISE[name](*_same(sources))]
     raise UnknownOperation(f"hivm.hir.{name} {operation.properties[:200]}")
+
+
+def _left(operation: Operation, values: list[Any]) -> bool:
+    """Whether a load begins with padding."""
+    return operation.name == "hivm.hir.load" and len(values) > 3 and values[3] != 0
 
 
 def _same(operands: list[Any]) -> list[Any]:
