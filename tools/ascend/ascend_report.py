@@ -39,6 +39,7 @@ _METHOD = """\
 3. That IR is executed in NumPy (`tools/ascend/machine.py`). Buffers lie at their planned addresses in one memory of
    196,608 bytes, masks as bits among them; memory an instruction uses for its own is destroyed.
 4. Every byte knows which pipe wrote it and read it last; vector clocks tell whether flags and barriers order that.
+   No program may touch bytes of an array that another writes.
 5. The names of library calls are looked up in the device bitcode.
 6. Faults are planted, to see that all this notices them.
 
@@ -99,13 +100,13 @@ def page(result: dict[str, Any]) -> str:
         "## Stages",
         _stages(result),
         _text(
-            f"""`IR = NumPy`: the final IR equals the operator's `reference.py` on all shapes, with no race, no
-            deadlock, no flag without its pair, no byte read that was not written through the same buffer, and every
-            library call defined in the bitcode of the device library, `meta_op.aiv.bc` and
-            `meta_op.aiv.c220.bc`. Scores, tokens, places and moved slots are equal to the bit;
-            log-probabilities to 5e-6, `lora_shrink` to 1e-5 and `lora_expand` to one unit of the output's type
-            (float32: 1e-6), relative to the largest value. Share: of the {UB_BYTES:,} bytes of unified buffer; doubled:
-            buffers in two copies, one filled while the other is read, which is in that share."""
+            f"""`IR = NumPy`: the final IR equals the operator's `reference.py` on all shapes, with no race in a
+            program or between two, no deadlock, no flag without its pair, no byte read that was not written through
+            the same buffer, and every library call defined in the bitcode of the device library, `meta_op.aiv.bc` and
+            `meta_op.aiv.c220.bc`. Scores, tokens, places and moved slots are equal to the bit; log-probabilities to
+            5e-6, `lora_shrink` to 1e-5 and `lora_expand` to one unit of the output's type (float32: 1e-6), relative to
+            the largest value. Share: of the {UB_BYTES:,} bytes of unified buffer; doubled: buffers in two copies, one
+            filled while the other is read, which is in that share."""
         ),
         "## Instructions and roofline",
         _roofline(result, targets[0] if len(targets) == 1 else "Ascend910B3"),

@@ -27,7 +27,7 @@ class Case:
     small: bool = True
     """Whether the bounded grid has Triton's interpreter run it, which takes 0.1 s for a reduction."""
     bytes_moved: int = 0
-    """Bytes the operator has to read and write at least, for the roofline."""
+    """Bytes the operator cannot but read and write, for the roofline."""
 
     def fresh(self) -> list[np.ndarray]:
         """Copies of the arrays."""
@@ -74,8 +74,8 @@ def difference(array: np.ndarray, wanted: np.ndarray, tolerance: float, dtype: s
     if not np.isfinite(a[finite]).all():
         return "is not finite where it should be"
     gap = np.abs(a[finite] - b[finite]).max(initial=0)
-    most = tolerance * max(1.0, np.abs(b[finite]).max(initial=0))
-    return None if gap <= most else f"is {gap:.3g} off, more than {most:.3g}"
+    limit = tolerance * max(1.0, np.abs(b[finite]).max(initial=0))
+    return None if gap <= limit else f"is {gap:.3g} off, more than {limit:.3g}"
 
 
 def stored(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -4,6 +4,7 @@ One program at a time, as a vector core would; the order is that of the text, an
 keep it.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -40,7 +41,6 @@ class Machine:
         self.findings: dict[str, int] = {}
         self.instructions: dict[str, int] = {}
         self.ub_used = 0
-        self.buffers: dict[int, tuple[int, int]] = {}
         self.events: list[tuple[int, list[int], list[int]]] | None = None
         """On request, each instruction with the buffers it reads and those it writes, by planned address."""
         self.executed: set[int] = set()
@@ -54,6 +54,7 @@ class Machine:
         block = self.function.regions[0]
         kinds = block.argument_types[3 : 3 + len(arrays)]
         views = [View(m, memref(kind).element, 0, 0, (0,), (1,)) for m, kind in zip(memories, kinds, strict=True)]
+        touched = [(np.zeros(len(m.data), np.bool_), np.zeros(len(m.data), np.bool_)) for m in memories]
         start: list[Any] = [0, View(empty, "i8", 0, 0, (0,), (1,)), View(empty, "i8", 0, 0, (0,), (1,)), *views]
         for index in range(sizes[0] * sizes[1] * sizes[2]):
             self.ub = Memory("the unified buffer", np.full(UB_BYTES, GARBAGE, np.uint8))
@@ -67,6 +68,9 @@ class Machine:
             with np.errstate(all="ignore"):
                 self._block(block)
             self.clocks.finish()
+            for memory, earlier in zip(memories, touched, strict=True):
+                if text := _meet(memory, *earlier):
+                    self.clocks.findings[text] += 1
             for text, count in self.clocks.findings.items():
                 self.findings[text] = self.findings.get(text, 0) + count
             if self.findings and not self.patient:
@@ -193,10 +197,7 @@ class Machine:
         planned = int(values[0])
         start = self.moved.get(planned, planned)
         bits = 1 if kind.element == "i1" else DTYPES[kind.element].itemsize * 8
-        end = planned + -(-int(np.prod(shape, dtype=np.int64)) * bits // 8)
-        self.ub_used = max(self.ub_used, end)
-        low, high = self.buffers.get(planned, (planned, planned))
-        self.buffers[planned] = (low, max(high, end))
+        self.ub_used = max(self.ub_used, planned + -(-math.prod(shape) * bits // 8))
         return View(self.ub, kind.element, start, 0, shape, _dense(shape), planned)
 
     def _vector(self, operation: Operation, name: str, values: list[Any]) -> None:
@@ -248,6 +249,15 @@ def _bytes(array: np.ndarray) -> np.ndarray:
     if not array.flags.c_contiguous:
         raise ValueError("arrays have to be dense, so that they can be changed in place")
     return array.reshape(-1).view(np.uint8)
+
+
+def _meet(memory: Memory, written: np.ndarray, read: np.ndarray) -> str | None:
+    """Whether a program, which runs beside the others, touches what another writes; notes what it has touched."""
+    writes, reads = memory.shadow.write_count > 0, memory.shadow.reads.any(axis=0)
+    met = bool((writes & (written | read)).any() or (reads & written).any())
+    written |= writes
+    read |= reads
+    return f"programs: two of them touch the same bytes of {memory.name}, and one writes" if met else None
 
 
 def _read(value: Any) -> Any:

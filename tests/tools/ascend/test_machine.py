@@ -64,3 +64,11 @@ def test_what_nothing_wrote_is_found():
     machine, _, _ = run(skip={number})
     assert [text for text in machine.findings if "nothing wrote" in text]
     assert run(width=64, skip={number, *NUMBERS[:2]})[0].findings == {}
+
+
+def test_programs_that_touch_each_others_results_are_found():
+    module = parse(TEXT.replace('"arith.muli"(%9, %arg5)', '"arith.muli"(%9, %9)'))  # rows begin at 0 and 1
+    machine = Machine(module, "kernel")
+    machine.run([np.zeros(52, np.float32), np.zeros(52, np.float32)], [50], [2])
+    assert [text for text in machine.findings if text.startswith("programs") and "argument 1" in text]
+    assert not [text for text in machine.findings if "argument 0" in text]  # which is only read
