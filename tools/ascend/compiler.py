@@ -32,6 +32,7 @@ FLAGS = (
     "--enable-hfusion-compile=true",
     "--enable-hivm-compile=true",
     "--enable-triton-kernel-compile=true",
+    # so far those that triton-ascend gives when it launches a kernel
     f"--mlir-print-ir-after={LAST_PASS}",
     "--mlir-print-ir-module-scope",
     "--mlir-disable-threading",
