@@ -9,7 +9,7 @@ from typing import Any
 
 UB_BYTES = 196_608
 BANDWIDTH = 1.6e12
-"""Bytes per second of a die's memory, as published for the 910C, which has two such dies (arXiv 2506.12708)."""
+"""Bytes per second of memory: half of the 3.2 TB/s published for a 910C, which has two dies (arXiv 2506.12708)."""
 
 FAULTS = (
     "set left out",
@@ -112,9 +112,9 @@ def page(result: dict[str, Any]) -> str:
         _roofline(result, targets[0] if len(targets) == 1 else "Ascend910B3"),
         _text(
             f"""Instructions handed to each pipe, all programs together. The time is **a calculation, nothing was
-            measured**: the operator's bytes at {BANDWIDTH / 1e12:.1f} TB/s, published for one die of the 910C (arXiv
-            2506.12708) and taken for the 910B; other sources name 0.4 to 2 TB/s. It is a lower bound: a program runs
-            on one of 40 vector cores, so that few rows cannot reach the bandwidth."""
+            measured**: the operator's bytes at {BANDWIDTH / 1e12:.1f} TB/s, which is half of what is published for the
+            two dies of a 910C (arXiv 2506.12708) and taken for the 910B; other sources name 0.4 to 2 TB/s. It is a
+            lower bound: a program runs on one of 40 vector cores, so that few rows cannot reach the bandwidth."""
         ),
         "## Planted faults",
         f"{caught} of {total} faults caught ({caught / max(1, total):.1%}), in one form of each kernel, Ascend910B3.",
