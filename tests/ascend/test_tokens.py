@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import mindcold
+from mindcold.engine import StepPlan
 from tests.ascend.stand_ins import ascend_graph
 from tests.folders import write_adapter, write_model
 
@@ -61,9 +62,28 @@ def test_scores_are_near_in_the_dtypes_of_the_device(folders, dtype):
     assert not np.array_equal(found, expected)
 
 
-def logits(folders, dtype):
-    from mindcold.engine import StepPlan
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_pool_that_grows_keeps_its_keys(folders, dtype):
+    with ascend_graph():
+        once, grown = (continued(folders, dtype, slots) for slots in (100, 1500))
+    assert np.array_equal(once, grown)
 
+
+def continued(folders, dtype, slots):
+    """Logits after a prompt whose keys were written before the pool had so many slots."""
+    engine = mindcold.load(*folders, dtype=dtype).engine
+    engine.reserve(100)
+    sequence, plan, more = engine.open([0], 20), StepPlan(), StepPlan()
+    plan.extend(sequence, PROMPTS[0])
+    engine.logits(plan)
+    sequence.commit(len(PROMPTS[0]))
+    engine.reserve(slots)
+    assert {cache.dtype for pair in engine._pool.caches for cache in pair} == {engine._factory.cache_dtype}
+    more.extend(sequence, [3])
+    return engine.logits(more)
+
+
+def logits(folders, dtype):
     engine = mindcold.load(*folders, dtype=dtype).engine
     engine.reserve(100)
     plan = StepPlan()
