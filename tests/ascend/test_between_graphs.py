@@ -71,7 +71,7 @@ def test_a_draft_is_accepted_as_in_one_graph(between):
 @pytest.mark.parametrize("name", KERNELS)
 def test_stand_ins_take_what_the_kernels_take(name):
     """The kernels' modules need triton: their source is read."""
-    homes = {"best_tokens": "contrastive_score", "kv_commit": "tree_attention"}
+    homes = {"best_tokens": "contrastive_score", "kv_commit": "tree_attention", "trigram_lookup": "trigram_draft"}
     home = homes.get(name, "lora_linear" if name.startswith("lora") else name)
     source = Path(launcher.__file__).parent / home / "triton.py"
     if not source.is_file():

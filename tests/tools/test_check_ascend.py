@@ -53,6 +53,12 @@ def test_without_an_npu_it_says_what_is_missing_and_ends_well(walked):
     assert "4 ok, 5 missing, 0 failed" in done.stdout and not list(folder.glob("partial-*"))
 
 
+CASES = (
+    *("contrastive_score", "contrastive_score, 4 best", "tree_verify", "lora_linear", "swiglu", "rope"),
+    "tree_attention",
+)
+
+
 def test_the_json_has_a_fixed_form(walked):
     report = json.loads((walked[1] / "ascend-check.json").read_text())
     assert list(report) == ["format", "when", "device", "steps"] and report["format"] == 1
@@ -60,15 +66,14 @@ def test_the_json_has_a_fixed_form(walked):
         assert list(step) == ["state", "seconds", "message", "install", "figures"]
     rows = report["steps"]["contracts"]["figures"]
     assert {name for name, row in rows.items() if row["state"] == "ok"} == {
-        f"{operator}, {body}"
-        for operator in ("contrastive_score", "tree_verify", "lora_linear", "swiglu", "rope", "tree_attention")
-        for body in ("aot", "builtin")
+        f"{operator}, {body}" for operator in CASES for body in ("aot", "builtin")
     }
     assert rows["rope, ascend"] == {"state": "missing", "message": "the device is CPU, this body is for Ascend"}
     assert all({"deviation", "us", "x builtin"} <= set(row) for row in rows.values() if row["state"] == "ok")
     kernels = report["steps"]["kernels"]["figures"]
     assert {name for name, row in kernels.items() if row["state"] == "missing"} == {
         "contrastive_score, triton",
+        "contrastive_score, 4 best, triton",
         "tree_verify, triton",
         "lora_linear, triton shrink and expand",
         "tree_attention, triton moves",
