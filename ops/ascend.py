@@ -4,6 +4,8 @@ The operators, their shapes, dtypes and limits are those of the documentation in
 NPU: tests run the bodies on CPU over stand-ins that do what the documentation says, and refuse what it refuses.
 """
 
+from collections.abc import Callable
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -12,6 +14,16 @@ ACTIVATIONS = {"float32": ms.float32, "bfloat16": ms.bfloat16, "int8": ms.float1
 
 CACHES = {"float32": ms.float16, "bfloat16": ms.bfloat16, "int8": ms.float16}
 """How weights are kept to the dtype of keys and values: attention takes float16 and bfloat16 alone."""
+
+
+def needs(*names: str) -> Callable[[], str | None]:
+    """The question whether MindSpore still has these operators, two of which it means to change or remove some day."""
+
+    def missing() -> str | None:
+        gone = [name for name in names if not hasattr(ops, name)]
+        return f"MindSpore {ms.__version__} has no ops.{', ops.'.join(gone)}" if gone else None
+
+    return missing
 
 
 class AscendRMSNorm(nn.Cell):

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", help="auto, float32, bfloat16 or int8 (how the base weights are kept)"
     )
-    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot, akg or builtin")
+    parser.add_argument("--backend", default="auto", help="body of the operators: auto, or a name from `mindcold info`")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     params.add_arguments(parser)
 

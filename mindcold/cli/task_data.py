@@ -34,7 +34,7 @@ def add_arguments(
         "--prompts", default="auto", help="auto (default), chat or plain: through the chat template or not"
     )
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or int8")
-    parser.add_argument("--backend", default="auto", help="body of the operators: auto, aot, akg or builtin")
+    parser.add_argument("--backend", default="auto", help="body of the operators: auto, or a name from `mindcold info`")
 
 
 def check(args: argparse.Namespace) -> None:

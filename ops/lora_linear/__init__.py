@@ -1,6 +1,7 @@
 """lora_linear: one reading of the base weight for all rows, and each row's own low-rank adapter on top."""
 
 from mindcold.ops import build, registry
+from mindcold.ops.ascend import needs
 from mindcold.ops.lora_linear.aot import PackedWeight
 from mindcold.ops.lora_linear.ascend import AscendWeight
 from mindcold.ops.lora_linear.builtin import DenseWeight
@@ -12,7 +13,7 @@ operator = registry.Operator(
     reference,
     (
         registry.Body("aot", PackedWeight, build.unavailable_reason, device="CPU"),
-        registry.Body("ascend", AscendWeight, lambda: None, device="Ascend"),
+        registry.Body("ascend", AscendWeight, needs("rms_norm"), device="Ascend"),
         registry.Body("builtin", DenseWeight, lambda: None),
     ),
 )

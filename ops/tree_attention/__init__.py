@@ -3,7 +3,7 @@
 import mindspore as ms
 
 from mindcold.ops import build, registry
-from mindcold.ops.ascend import CACHES
+from mindcold.ops.ascend import CACHES, needs
 from mindcold.ops.tree_attention.aot import AotTreeAttention
 from mindcold.ops.tree_attention.ascend import AscendTreeAttention
 from mindcold.ops.tree_attention.builtin import BuiltinTreeAttention
@@ -14,7 +14,7 @@ operator = registry.Operator(
     reference,
     (
         registry.Body("aot", AotTreeAttention, build.unavailable_reason, device="CPU"),
-        registry.Body("ascend", AscendTreeAttention, lambda: None, device="Ascend"),
+        registry.Body("ascend", AscendTreeAttention, needs("fused_infer_attention_score"), device="Ascend"),
         registry.Body("builtin", BuiltinTreeAttention, lambda: None),
     ),
 )

@@ -78,7 +78,8 @@ class BuiltinTreeAttention(nn.Cell):
         self.softmax = ops.Softmax(-1)
 
     def construct(self, q, k, v, k_cache, v_cache, rows, context):
-        count, slots = q.shape[0], k_cache.shape[0]
+        count, slots, dtype = q.shape[0], k_cache.shape[0], q.dtype
+        q, k, v = ops.cast(q, k_cache.dtype), ops.cast(k, k_cache.dtype), ops.cast(v, v_cache.dtype)
         real, moved = rows[Row.SEGMENT] >= 0, rows[Row.SOURCE] >= 0
         slot = ops.where(real, rows[Row.SLOT], slots - 1).reshape(-1, 1)  # the last slot is nobody's
         source = ops.where(moved, rows[Row.SOURCE], slots - 1)
@@ -93,4 +94,4 @@ class BuiltinTreeAttention(nn.Cell):
         scores = scores.reshape(self.kv_heads, count, self.groups, slots) + context.reshape(1, count, 1, slots)
         weights = self.softmax(scores).reshape(self.kv_heads, count * self.groups, slots)
         y = self.mix(weights, values).reshape(self.kv_heads, count, self.groups, self.size).transpose(1, 0, 2, 3)
-        return y.reshape(count, self.heads, self.size) * ops.cast(real, ms.float32).reshape(-1, 1, 1)
+        return ops.cast(y.reshape(count, self.heads, self.size) * ops.cast(real, ms.float32).reshape(-1, 1, 1), dtype)

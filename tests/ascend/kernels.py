@@ -7,6 +7,7 @@ import numpy as np
 
 from mindcold.ops.contrastive_score import reference as contrastive_score
 from mindcold.ops.tree_verify import reference as tree_verify
+from mindcold.ops.trigram_draft.table import Table, find
 
 
 def put(target, value):
@@ -73,6 +74,32 @@ def expand(grid, middle, b, adapter, y, first, outputs, width, rank, *, BLOCK):
     put(y, values)
 
 
+def lookup(
+    grid,
+    first,
+    second,
+    keys,
+    tokens,
+    weights,
+    place,
+    found_tokens,
+    found_weights,
+    buckets,
+    *,
+    WAYS,
+    SUCCESSORS,
+    LANES,
+):
+    """trigram_lookup."""
+    table = Table(*(item.asnumpy() for item in (keys, tokens, weights)), np.zeros(0))
+    assert grid == (len(first),) and table.tokens.shape == (buckets, WAYS, SUCCESSORS)
+    places = [find(table, (int(a), int(b))) for a, b in zip(first.asnumpy(), second.asnumpy(), strict=True)]
+    put(place, np.array([-1 if item is None else item[0] * WAYS + item[1] for item in places]))
+    none = np.full(SUCCESSORS, -1), np.zeros(SUCCESSORS)
+    put(found_tokens, np.stack([none[0] if item is None else table.tokens[item] for item in places]))
+    put(found_weights, np.stack([none[1] if item is None else table.weights[item] for item in places]))
+
+
 KERNELS = {
     "contrastive_score": score,
     "best_tokens": best,
@@ -80,6 +107,7 @@ KERNELS = {
     "kv_commit": commit,
     "lora_shrink": shrink,
     "lora_expand": expand,
+    "trigram_lookup": lookup,
 }
 
 

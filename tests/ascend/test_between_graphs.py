@@ -1,15 +1,21 @@
 """Triton bodies in their place: called between the network's graph and the next step, with the kernels' stand-ins."""
 
+import ast
+import inspect
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
 
 import mindcold
+from mindcold.engine import Engine, StepPlan
 from mindcold.engine.step import ScoreBetweenGraphs
 from mindcold.ops import contrastive_score, launcher, registry, tree_verify
 from mindcold.ops.lora_linear.npu import add_low_rank
 from mindcold.ops.tree_attention.npu import commit
-from tests.ascend.kernels import launches
+from tests.ascend.kernels import KERNELS, launches
+from tests.engine.test_engine import CountingFactory
 from tests.folders import write_adapter, write_model
 
 PROMPTS = [[5, 9, 12, 3, 40, 41, 42, 5, 9], [7, 8]]
@@ -48,6 +54,33 @@ def test_tokens_are_those_of_one_graph(folders, between):
     for operator in (contrastive_score, tree_verify):
         operator._chosen = None
     assert found == decoded(folders)[0]
+
+
+def test_a_draft_is_accepted_as_in_one_graph(between):
+    engine = Engine(CountingFactory())
+    engine.reserve(100)
+    sequence, plan = engine.open([-1], 10), StepPlan()
+    plan.extend(sequence, [4, 5], draft=[6, 9, 7], parents=[-1, -1, 0])
+    for row in range(1, 5):
+        plan.score([row], token=[-1, 6, 9, 7][row - 1], parent=[-1, 0, 0, 1][row - 1])
+    out = engine.run(plan, scores=True)
+    assert out.tokens[:4] == [6, 7, 10, 8] and out.accepted[:4] == [1, 3, -1, -1]
+    assert out.row(0).argmax() == 6 and between["tree_verify"].count == 1
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_stand_ins_take_what_the_kernels_take(name):
+    """The kernels' modules need triton: their source is read."""
+    homes = {"best_tokens": "contrastive_score", "kv_commit": "tree_attention", "trigram_lookup": "trigram_draft"}
+    home = homes.get(name, "lora_linear" if name.startswith("lora") else name)
+    source = Path(launcher.__file__).parent / home / "triton.py"
+    if not source.is_file():
+        pytest.skip("the kernels are not in this tree")
+    function = next(node for node in ast.parse(source.read_text()).body if getattr(node, "name", "") == name)
+    constants = [item.arg for item in function.args.args if item.annotation is not None]
+    _, *mine = inspect.signature(KERNELS[name]).parameters.values()
+    assert [item.name for item in mine if item.kind is item.KEYWORD_ONLY] == constants
+    assert len(mine) == len(function.args.args)
 
 
 @pytest.mark.parametrize("masked", [False, True])

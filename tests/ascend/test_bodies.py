@@ -9,6 +9,7 @@ from mindcold.ops import lora_linear, rope, swiglu, tree_attention
 from mindcold.ops.ascend import ACTIVATIONS
 from mindcold.ops.lora_linear.reference import LowRank, restored, stored
 from mindcold.ops.rows import Row
+from mindcold.ops.tree_attention import cache_dtype
 from tests.ascend import documented
 from tests.ascend.stand_ins import array, ascend_graph
 from tests.ops.test_tree_attention import forest
@@ -101,8 +102,6 @@ def test_tree_attention(kept, seed):
 
 
 def tree_attention_dtype(kept):
-    from mindcold.ops.tree_attention import cache_dtype
-
     dtype = cache_dtype(kept)
     assert dtype == {"float32": ms.float16, "bfloat16": ms.bfloat16}[kept]
     return dtype

@@ -1,5 +1,6 @@
 """Choosing a body, and building the C++ ones."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -71,7 +72,19 @@ def test_bodies_of_another_device_say_so(monkeypatch):
             "ascend": None,
             "builtin": None,
         }
-    assert contrastive_score.available()["akg"] == "the device is Ascend, this body is for CPU"
+    for name in {*registry.names()} - {"trigram_draft"}:  # the host's, on every device
+        for body, reason in registry.get(name).available().items():
+            if body in ("aot", "akg"):
+                assert reason == "the device is Ascend, this body is for CPU"
+
+
+def test_an_operator_that_mindspore_has_no_more_leaves_its_body(monkeypatch, caplog):
+    monkeypatch.setattr(registry.ms, "get_context", lambda name: "Ascend")
+    monkeypatch.setattr(registry, "_WARNED", set())
+    monkeypatch.setattr(rope, "_chosen", None)
+    monkeypatch.delattr("mindspore.ops.rotary_position_embedding")
+    assert rope.choose().name == "builtin"
+    assert re.search(r"rope: body 'ascend' cannot run here \(MindSpore \S+ has no ops.rotary_position", caplog.text)
 
 
 def test_ascend_takes_its_own_bodies_and_warns_of_no_other_devices(monkeypatch, caplog):

@@ -1,5 +1,6 @@
 """The check of a host: on one without an NPU it goes as far as it can, and its two files have one form."""
 
+import ast
 import importlib
 import json
 import subprocess
@@ -17,7 +18,7 @@ def checks():
     sys.path.insert(0, str(TOOLS))
     try:
         yield {
-            name: importlib.import_module(f"checks.{name}") for name in ("step", "host", "report", "bodies", "models")
+            name: importlib.import_module(f"checks.{name}") for name in ("step", "host", "kernels", "bodies", "models")
         }
     finally:
         sys.path.remove(str(TOOLS))
@@ -52,6 +53,12 @@ def test_without_an_npu_it_says_what_is_missing_and_ends_well(walked):
     assert "4 ok, 5 missing, 0 failed" in done.stdout and not list(folder.glob("partial-*"))
 
 
+CASES = (
+    *("contrastive_score", "contrastive_score, 4 best", "tree_verify", "lora_linear", "swiglu", "rope"),
+    "tree_attention",
+)
+
+
 def test_the_json_has_a_fixed_form(walked):
     report = json.loads((walked[1] / "ascend-check.json").read_text())
     assert list(report) == ["format", "when", "device", "steps"] and report["format"] == 1
@@ -59,15 +66,14 @@ def test_the_json_has_a_fixed_form(walked):
         assert list(step) == ["state", "seconds", "message", "install", "figures"]
     rows = report["steps"]["contracts"]["figures"]
     assert {name for name, row in rows.items() if row["state"] == "ok"} == {
-        f"{operator}, {body}"
-        for operator in ("contrastive_score", "tree_verify", "lora_linear", "swiglu", "rope", "tree_attention")
-        for body in ("aot", "builtin")
+        f"{operator}, {body}" for operator in CASES for body in ("aot", "builtin")
     }
     assert rows["rope, ascend"] == {"state": "missing", "message": "the device is CPU, this body is for Ascend"}
     assert all({"deviation", "us", "x builtin"} <= set(row) for row in rows.values() if row["state"] == "ok")
     kernels = report["steps"]["kernels"]["figures"]
     assert {name for name, row in kernels.items() if row["state"] == "missing"} == {
         "contrastive_score, triton",
+        "contrastive_score, 4 best, triton",
         "tree_verify, triton",
         "lora_linear, triton shrink and expand",
         "tree_attention, triton moves",
@@ -140,6 +146,25 @@ def test_chips_are_read_from_the_table(checks):
     host = checks["host"]
     assert host.chips_of(TABLE) == ["910B3"] and host.chips_of("no device") == []
     assert host.target_of("910B3") == host.target_of("Ascend 910B3") == "Ascend910B3"
+
+
+def test_a_compilers_message_is_told_without_its_frame(checks):
+    text = "///---[BEG]---\n[ConvertLinalgRToBinary] encounters error:\nno hivmc\n\n[INFO]: kept in x\n///---[END]---\n"
+    assert checks["kernels"].reason_of(text) == "[ConvertLinalgRToBinary] encounters error: no hivmc"
+
+
+def test_kernels_are_those_of_the_operators_with_their_arguments(checks):
+    """The kernels' modules need triton: their source is read."""
+    for operator, kernel, arguments, constants in checks["kernels"].KERNELS.values():
+        source = TOOLS.parent / "ops" / operator / "triton.py"
+        if not source.is_file():
+            pytest.skip("the kernels are not in this tree")
+        tree = ast.parse(source.read_text())
+        function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == kernel)
+        names = [item.arg for item in function.args.args]
+        given = [item.split(":")[0] for item in arguments.split()]
+        sizes = {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
+        assert names[: len(given)] == given and set(names[len(given) :]) <= set(constants) | sizes
 
 
 def test_deviations(checks):

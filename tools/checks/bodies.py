@@ -51,7 +51,7 @@ def measured(setting: Setting, wanted: Callable[[Any], bool], kernels: dict[str,
     todo: dict[str, tuple[str | None, Callable[[], Any]]] = {
         f"{name}, {body.name}": (body.unavailable_reason(), partial(case, body.name))
         for name, case in cases.CASES.items()
-        for body in registry.get(name).bodies
+        for body in registry.get(name.partition(",")[0]).bodies
         if wanted(body)
     }
     found: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def measured(setting: Setting, wanted: Callable[[Any], bool], kernels: dict[str,
         say(Result("failed", message=f"ended in {name}", figures=found))
         found[name] = {"state": "missing", "message": reason} if reason else tried(case, setting.repeats)
     for name, row in found.items():
-        own = found.get(f"{name.partition(',')[0]}, builtin", {}).get("us")
+        own = found.get(f"{name.rpartition(', ')[0]}, builtin", {}).get("us")
         if own and row.get("us"):
             row["x builtin"] = round(row["us"] / own, 3)
     return found

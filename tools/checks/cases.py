@@ -1,6 +1,7 @@
 """One case of each operator, of the size of a small model's step: a call that gives arrays, and what they should be."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -40,13 +41,13 @@ def called(operator: str, body: str, cell: Any, *inputs: Any, only: slice = slic
     return lambda: call()[only]
 
 
-def scores(body: str) -> Case:
-    """contrastive_score."""
+def scores(body: str, best: int = 0) -> Case:
+    """contrastive_score, on request with the best tokens."""
     expert, base = 3 * random(ROWS, VOCAB), 3 * random(ROWS, VOCAB)
     weights = np.tile(np.array([0.1, 0.5], np.float32), (ROWS, 1))
-    cell = contrastive_score.body(body)
+    cell = contrastive_score.body(body, best=best)
     return called("contrastive_score", body, cell, *map(ms.Tensor, (expert, base, weights))), list(
-        contrastive_score.reference(expert, base, weights)
+        contrastive_score.reference(expert, base, weights, best=best)
     )
 
 
@@ -124,6 +125,7 @@ def attended(body: str) -> Case:
 
 CASES: dict[str, Callable[[str], Case]] = {
     "contrastive_score": scores,
+    "contrastive_score, 4 best": partial(scores, best=4),
     "tree_verify": verified,
     "lora_linear": linear,
     "swiglu": gated,

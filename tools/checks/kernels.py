@@ -56,9 +56,14 @@ def built(name: str, target: str) -> dict[str, Any]:
     try:
         sizes = {kind: len(item) for kind, item in compiled(name, target).asm.items() if isinstance(item, (bytes, str))}
     except Exception as error:  # every kernel is tried
-        first = (str(error).strip().splitlines() or [""])[0][:200]
-        return {"state": "failed", "message": f"{type(error).__name__}: {first}"}
+        return {"state": "failed", "message": f"{type(error).__name__}: {reason_of(str(error))}"}
     return {"state": "ok", "seconds": round(time.perf_counter() - started, 2), "bytes": sizes}
+
+
+def reason_of(text: str) -> str:
+    """What a compiler's message says, without its frame."""
+    lines = [line.strip() for line in text.splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(("///", "[INFO]")))[:300]
 
 
 def compiled(name: str, target: str) -> Any:

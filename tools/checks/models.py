@@ -25,7 +25,8 @@ def use(device: str) -> None:
     """Let MindSpore compute there."""
     import mindspore as ms
 
-    ms.set_device(device)
+    if ms.get_context("device_target") != device:
+        ms.set_device(device)
 
 
 def parity(setting: Setting) -> dict[str, Any]:
