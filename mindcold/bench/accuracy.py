@@ -17,7 +17,8 @@ from mindcold.ops.lora_linear import DTYPES
 def measure(
     model: Path, adapter: str, items: Sequence[Item], backend: str, new_tokens: int = 80
 ) -> list[dict[str, Any]]:
-    """Per dtype: largest logit error over the largest logit (20 prompts), shares of equal outputs and right answers."""
+    """Per dtype: logits of 20 prompts (largest error over the largest logit, share of positions whose best token is
+    the same), outputs (how much of them is equal before the first difference, how many are equal), right answers."""
     prompts = [item.prompt for item in items]
     rows: list[dict[str, Any]] = []
     exact: dict[str, Any] = {}
@@ -28,12 +29,23 @@ def measure(
         options: dict[str, Any] = {"max_new_tokens": new_tokens}
         outs = {name: llm.generate(prompts, **options, **case.settings) for name, case in METHODS.items()}
         exact = exact or {"logits": logits, "outs": outs}
-        error = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(logits, exact["logits"], strict=True))
+        pairs = list(zip(logits, exact["logits"], strict=True))
+        error = max(np.abs(a - b).max() / np.abs(b).max() for a, b in pairs)
+        best = np.mean(np.concatenate([a.argmax(-1) == b.argmax(-1) for a, b in pairs]))
         for name, found in outs.items():
             row: dict[str, Any] = {"dtype": dtype, "method": name, "logit error": f"{error:.2g}"}
-            same = [a.token_ids == b.token_ids for a, b in zip(found, exact["outs"][name], strict=True)]
-            row["same tokens"] = f"{np.mean(same):.1%}"
+            row["same best token"] = f"{best:.1%}"
+            same = [equal_start(a.token_ids, b.token_ids) for a, b in zip(found, exact["outs"][name], strict=True)]
+            row["equal start"] = f"{np.mean(same):.1%}"
+            row["same tokens"] = f"{np.mean([part == 1 for part in same]):.1%}"
             right = [item.is_right(out.text) for out, item in zip(found, items, strict=True) if item.is_right]
             row["right"] = share(right) if right else None
             rows.append(row)
     return rows
+
+
+def equal_start(a: Sequence[int], b: Sequence[int]) -> float:
+    """The part of the longer of two outputs that is equal before the first difference, 0 to 1."""
+    equal = next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+    longest = max(len(a), len(b))
+    return equal / longest if longest else 1.0

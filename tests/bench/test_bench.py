@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from mindcold.bench.accuracy import equal_start
+from mindcold.bench.drafts import ratio
 from mindcold.cli import main
 
 LOOKAHEAD = {"CDLH, exhaustive", "CDLH, lookahead 0", "CDSL, tau_a 0, tau_r 0.5", "draft model alone"}
@@ -82,7 +84,20 @@ def test_accuracy_is_exact_in_float32(capsys):
     found = rows(capsys, "accuracy", "--count", 2, "--new-tokens", 8)
     exact = [row for row in found if row["dtype"] == "float32"]
     assert [row["dtype"] for row in found[::3]] == ["float32", "bfloat16", "int8"]
-    assert all(row["same tokens"] == "100.0%" and row["logit error"] == "0" for row in exact)
+    assert all(row["same tokens"] == row["equal start"] == row["same best token"] == "100.0%" for row in exact)
+    assert all(row["logit error"] == "0" for row in exact)
+
+
+def test_a_case_without_a_second_token_is_beside_nothing(capsys):
+    found = rows(capsys, "drafts", "--count", 1, "--new-tokens", 2, "--rounds", 1, "--only", "base greedy")
+    assert found[0]["x base"] in (1.0, None)
+    assert ratio(2.0, 0.0) is None and ratio(1.0, 4.0) == 0.25
+
+
+def test_the_equal_start_of_two_outputs():
+    assert equal_start([1, 2, 3, 4], [1, 2, 9, 4]) == 0.5
+    assert equal_start([1, 2], [1, 2, 3, 4]) == equal_start([1, 2, 3, 4], [1, 2]) == 0.5
+    assert equal_start([], []) == equal_start([7], [7]) == 1
 
 
 @pytest.mark.parametrize(
