@@ -27,6 +27,8 @@ def measure(
         assert llm.tokenizer is not None
         logits = [llm.logits(llm.tokenizer.encode(prompt)) for prompt in prompts[:20]]
         options: dict[str, Any] = {"max_new_tokens": new_tokens}
+        if not any(item.is_right for item in items):  # no answer that ends: compare all tokens
+            options["eos_token_id"] = []
         outs = {name: llm.generate(prompts, **options, **case.settings) for name, case in METHODS.items()}
         exact = exact or {"logits": logits, "outs": outs}
         pairs = list(zip(logits, exact["logits"], strict=True))

@@ -162,5 +162,6 @@ def endless():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job would ignore
     globals()[sys.argv[1]]()
     sys.exit(DONE)
