@@ -72,7 +72,7 @@ class BuiltinTreeAttention(nn.Cell):
         self.heads, self.kv_heads, self.size = num_heads, num_kv_heads, head_dim
         self.groups, self.scale = num_heads // num_kv_heads, float(head_dim**-0.5)
         self.prepare = PoolMask(window)
-        self.update, self.gather = ops.ScatterNdUpdate(), ops.Gather()
+        self.update, self.gather, self.concat = ops.ScatterNdUpdate(), ops.Gather(), ops.Concat(axis=0)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.mix = ops.BatchMatMul()
         self.softmax = ops.Softmax(-1)
@@ -81,13 +81,17 @@ class BuiltinTreeAttention(nn.Cell):
         count, slots, dtype = q.shape[0], k_cache.shape[0], q.dtype
         q, k, v = ops.cast(q, k_cache.dtype), ops.cast(k, k_cache.dtype), ops.cast(v, v_cache.dtype)
         real, moved = rows[Row.SEGMENT] >= 0, rows[Row.SOURCE] >= 0
-        slot = ops.where(real, rows[Row.SLOT], slots - 1).reshape(-1, 1)  # the last slot is nobody's
-        source = ops.where(moved, rows[Row.SOURCE], slots - 1)
-        target = ops.where(moved, rows[Row.TARGET], slots - 1).reshape(-1, 1)
-        k_cache = ops.depend(k_cache, self.update(k_cache, target, self.gather(k_cache, source, 0)))
-        v_cache = ops.depend(v_cache, self.update(v_cache, target, self.gather(v_cache, source, 0)))
-        k_cache = ops.depend(k_cache, self.update(k_cache, slot, k))
-        v_cache = ops.depend(v_cache, self.update(v_cache, slot, v))
+        source = ops.where(moved, rows[Row.SOURCE], slots - 1)  # the last slot is nobody's
+        target = ops.where(moved, rows[Row.TARGET], slots - 1)
+        places = self.concat((target, ops.where(real, rows[Row.SLOT], slots - 1))).reshape(-1, 1)
+        own = real.reshape(-1, 1, 1)
+        # zeros for padding, since a weight of zero does not hide what is not finite; and one write for moves and new
+        # keys, since MindSpore was seen to do the first of two after the memory of its operand had another use
+        k, v = ops.where(own, k, ops.zeros_like(k)), ops.where(own, v, ops.zeros_like(v))
+        new_k = self.concat((self.gather(k_cache, source, 0), k))
+        new_v = self.concat((self.gather(v_cache, source, 0), v))
+        k_cache = ops.depend(k_cache, self.update(k_cache, places, new_k))
+        v_cache = ops.depend(v_cache, self.update(v_cache, places, new_v))
         keys, values = k_cache.transpose(1, 0, 2), v_cache.transpose(1, 0, 2)
         q = q.reshape(count, self.kv_heads, self.groups, self.size).transpose(1, 0, 2, 3)
         scores = self.scores(q.reshape(self.kv_heads, count * self.groups, self.size), keys) * self.scale

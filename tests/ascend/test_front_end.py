@@ -6,8 +6,8 @@ import pytest
 
 import mindcold
 from mindcold.engine.step import ScoreStep
+from tests.ascend.own_process.check_tokens import MODELS, SIZE
 from tests.ascend.stand_ins import ascend_bodies
-from tests.ascend.test_tokens import MODELS, SIZE
 from tests.folders import write_adapter, write_model
 
 

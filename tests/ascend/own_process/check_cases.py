@@ -10,7 +10,7 @@ from mindcold.ops import registry
 from tests.ascend.kernels import KERNELS, launches
 from tests.ascend.stand_ins import ascend_graph
 
-TOOLS = str(Path(__file__).parents[2] / "tools")
+TOOLS = str(Path(__file__).parents[3] / "tools")
 TRITON = {
     "contrastive_score, triton",
     "tree_verify, triton",
