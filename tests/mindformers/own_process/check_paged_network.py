@@ -146,7 +146,7 @@ def test_hand_over_gives_the_same(case):
 
 
 def test_inputs_of_two_segments():
-    engine = Engine(SimpleNamespace(host_cache=HostCache(4, 32, False), cache_shape=None))
+    engine = Engine(SimpleNamespace(host_cache=HostCache(4, 32, False), cache_shape=None, cache_dtype=None))
     engine.reserve(20)
     first, second, plan = engine.open([-1], 3), engine.open([0], 9), StepPlan()
     second.length = 4
