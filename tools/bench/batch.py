@@ -18,13 +18,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 import mindcold
 from mindcold.batch.runner import Runner
 from mindcold.tasks import commongen
-
-ROUNDS = 3
+from mindcold.tasks.statistics import ratio
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--max-batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--python", default="python", help="interpreter with torch, transformers and peft")
     parser.add_argument("--peer-dtype", default="bfloat16")
     args = parser.parse_args()
@@ -80,16 +81,18 @@ def together(args, llm):
             for prompt in prompts(args, args.requests)
         ]
         speeds: dict[int, list[float]] = {1: [], args.max_batch: []}
-        for i in range(ROUNDS + 1):
+        for i in range(args.rounds + 1):
             for size in speeds:
                 llm.forget_drafts()
                 seconds, tokens = run(llm, requests, size)
                 if i:  # the first compiles
                     speeds[size].append(tokens / seconds)
         ratios = [many / one for one, many in zip(*speeds.values(), strict=True)]
+        interval = ratio(1 / np.array(speeds[1]), 1 / np.array(speeds[args.max_batch]))  # of total times
         found[name] = {
             "ratio": statistics.median(ratios),
             "ratios": ratios,
+            "of total times": [interval.value, interval.low, interval.high],
             "tokens_per_second": {size: statistics.median(values) for size, values in speeds.items()},
         }
     return found
@@ -105,7 +108,7 @@ def prefix(args, llm):
     run(llm, requests[:20], args.max_batch)
     run(llm, apart[:20], args.max_batch)
     ratios = []
-    for _ in range(ROUNDS):
+    for _ in range(args.rounds):
         alone, _ = run(llm, apart, args.max_batch)
         once, _ = run(llm, requests, args.max_batch)
         ratios.append(once / alone)
@@ -154,7 +157,7 @@ def peer(args, llm):
             requests = [mindcold.Request(item, method, max_new_tokens=new, eos_token_id=[]) for item in ids]
             run(llm, requests[: args.max_batch], args.max_batch)
             ratios = []
-            for _ in range(ROUNDS):
+            for _ in range(args.rounds):
                 process.stdin.write(json.dumps({"method": name, "ids": ids}) + "\n")
                 process.stdin.flush()
                 theirs = float(process.stdout.readline())

@@ -5,21 +5,21 @@
 
 Prompts are the first 64 tokens of questions, 64 tokens follow each. The stock pipeline decodes the first `--stock`
 prompts, the others take turns over all of them, CoLD with trigram drafts; what drafters learned in the round before
-is forgotten. Prints one JSON object; a ratio has its smallest and largest value over the prompts.
+is forgotten. Prints one JSON object; a ratio is of total times, with its 95 % bootstrap interval over the calls.
 """
 
 import argparse
 import json
 import runpy
-import statistics
 import time
 from pathlib import Path
 
+import numpy as np
 from batch import cpu_name
 
 import mindcold.mindformers  # before MindFormers: keeps its logs out of the folder
 from mindcold.model_folder import find_folder
-from mindcold.tasks import gsm8k
+from mindcold.tasks import gsm8k, statistics
 
 HERE = Path(__file__).resolve().parent
 COLD = {"method": "cold", "draft": "trigram"}
@@ -49,34 +49,32 @@ def main() -> None:
     llm = mindcold.load(folder, adapter, dtype="float32" if args.dtype == "auto" else args.dtype)
     texts = prompts(llm.tokenizer, args)
 
-    def stock(text):
-        return timed(lambda: generate(text, **fields), args.tokens)
-
-    def enabled(text):
-        return timed(lambda: generate(text, **fields), args.tokens)
+    def pipelined(text):
+        return timed(lambda: generate(text, **fields))
 
     def alone(text):
-        return timed(lambda: llm.generate(text, max_new_tokens=args.tokens, eos_token_id=-1, **COLD), args.tokens)
+        return timed(lambda: llm.generate(text, max_new_tokens=args.tokens, eos_token_id=-1, **COLD))
 
-    stock(texts[0])
-    speeds = {"stock": [stock(text) for text in texts[: args.stock]]}
+    pipelined(texts[0])
+    seconds = {"stock": np.array([pipelined(text) for text in texts[: args.stock]])}
     mindcold.mindformers.enable(network, adapter, dtype=args.dtype, **COLD)
-    enabled(texts[0])
+    pipelined(texts[0])
     alone(texts[0])
-    speeds |= {"enabled": [], "alone": []}
+    rounds: dict[str, list[float]] = {"enabled": [], "alone": []}
     for _ in range(args.rounds):
         mindcold.mindformers.decoder_of(network).llm.forget_drafts()
         llm.forget_drafts()
         for text in texts:
-            speeds["enabled"].append(enabled(text))
-            speeds["alone"].append(alone(text))
-    theirs = statistics.median(speeds["stock"])
+            rounds["enabled"].append(pipelined(text))
+            rounds["alone"].append(alone(text))
+    seconds |= {name: np.array(values) for name, values in rounds.items()}
+    theirs = np.full(len(seconds["enabled"]), seconds["stock"].mean())
     found = {
         "dtype": llm.dtype,
-        "tokens_per_second": {name: statistics.median(values) for name, values in speeds.items()},
-        "enabled / stock": spread([speed / theirs for speed in speeds["enabled"]]),
-        "enabled / alone": spread([a / b for a, b in zip(speeds["enabled"], speeds["alone"], strict=True)]),
-        "stock": spread(speeds["stock"]),
+        "tokens_per_second": {name: round(args.tokens / values.mean(), 2) for name, values in seconds.items()},
+        "enabled / stock": spread(theirs, seconds["enabled"]),
+        "enabled / alone": spread(seconds["alone"], seconds["enabled"]),
+        "seconds of stock": [round(value, 2) for value in seconds["stock"].tolist()],
     }
     print(json.dumps({"model": args.model, "cpu": cpu_name()} | found))
 
@@ -94,16 +92,17 @@ def prompts(tokenizer, args):
     raise SystemExit(f"{args.data}: fewer than {args.prompts} prompts of {args.tokens} tokens")
 
 
-def timed(call, tokens):
-    """Tokens a second of a call that gives so many."""
+def timed(call):
+    """Seconds of a call."""
     began = time.perf_counter()
     call()
-    return tokens / (time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
-def spread(values):
-    """Median, smallest and largest."""
-    return [round(value, 3) for value in (statistics.median(values), min(values), max(values))]
+def spread(over, under):
+    """Ratio of speeds from times in pairs, and the bounds of its interval."""
+    found = statistics.ratio(over, under)
+    return [round(value, 3) for value in (found.value, found.low, found.high)]
 
 
 if __name__ == "__main__":
