@@ -7,7 +7,7 @@ from mindcold.decoding.rollout import RolloutSource
 from mindcold.decoding.sampling import TokenFilter
 from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
-from mindcold.drafting import DRAFT_MODEL, TableKey, TrigramDrafter, TrigramTables
+from mindcold.drafting import DRAFT_MODEL, NgramDrafter, TableKey, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine
 from mindcold.errors import RequestError
 from mindcold.model.adapter_bank import BASE_ADAPTER
@@ -76,36 +76,51 @@ class RequestBuilder:
             contrast=contrast,
             constraints=watched,
             cumulative=any(item.cumulative for item in constraints),
+            draft=draft,
         )
-        self._add_drafts(state, draft, trigrams)
+        self._add_drafts(state, trigrams)
         return state
 
-    def _add_drafts(self, state: RequestState, draft: str, trigrams: TrigramTables) -> None:
-        """The drafter of a request, and what looks ahead for it."""
-        method, params = state.method, state.params
-        if draft == "none" and method.drafts is None:
-            raise RequestError(f"draft: method {method.name!r} needs one: base, trigram or a model folder")
-        if draft == "none":
-            return
+    def _add_drafts(self, state: RequestState, trigrams: TrigramTables) -> None:
+        """The drafter of a request, and the model that looks ahead for it."""
+        search, params, draft = state.method.search, state.params, state.draft
         score = "plain" if not state.contrast else f"alpha {params.alpha} beta {params.beta}"
         key = TableKey(self._name(state.adapter), score)
         if params.adaptation != "decay":
             key = key._replace(score=f"{score}, {params.adaptation}")  # what learns in another way is another table
-        state.drafter = TrigramDrafter(trigrams, key, params.search, params.adaptation)
-        state.draft_budget = trigrams.budget(key, state.needs_scores)
-        if method.drafts is None:
-            state.rollouts = self._rollouts(state.drafter, draft, trigrams, params)
+        source = params.amateur if "amateur" in search.keywords else draft
+        model = source != "none" and source not in DRAFTS
+        if draft == "lookahead":
+            state.drafter = NgramDrafter(params, state.eos)
+        elif draft in DRAFTS or (model and search.tables):
+            state.drafter = TrigramDrafter(trigrams, key, params.search, params.adaptation)
+            state.draft_budget = trigrams.budget(key, state.needs_scores)
+        if model:
+            state.rollouts = self._model(state, source, trigrams)
+            kind = source, params.draft_adapter, params.draft_sample, state.needs_scores
+            state.draft_budget = trigrams.budget(key, kind)
 
-    def _rollouts(
-        self, own: TrigramDrafter, draft: str, trigrams: TrigramTables, params: SamplingParams
-    ) -> RolloutSource:
-        """What looks ahead: the base, the trigrams, or another model of the same vocabulary."""
-        if draft in DRAFTS:
-            return RolloutSource(own)
-        engine = self._engine if draft == BASE else self._draft_models.engine(draft)
-        owner = BASE if draft == BASE else f"{DRAFT_MODEL}{draft}"
-        drafter = TrigramDrafter(trigrams, TableKey(owner), adaptation=params.adaptation)
-        return RolloutSource(drafter, engine, BASE_ADAPTER)
+    def _model(self, state: RequestState, name: str, trigrams: TrigramTables) -> RolloutSource:
+        """The base, or another model of the same vocabulary, as what looks ahead."""
+        params = state.params
+        owner = BASE if name == BASE else f"{DRAFT_MODEL}{name}"
+        guesses = state.method.search.tables
+        drafter = TrigramDrafter(trigrams, TableKey(owner), adaptation=params.adaptation) if guesses else None
+        contrasted = state.draft != name
+        if name == BASE:
+            if contrasted and state.adapter == BASE_ADAPTER:
+                raise RequestError("amateur: the base is no amateur of itself; give an adapter, or another model")
+            if params.draft_adapter is not None:
+                raise RequestError("draft_adapter: the base drafts without one; name a model folder")
+            return RolloutSource(drafter, self._engine, BASE_ADAPTER)
+        found = self._draft_models.find(name, params.draft_adapter)
+        needed, what = (state.size, "text") if contrasted else (len(state.prompt) + 1, "prompt")
+        if needed > found.limit:
+            keyword = "amateur" if contrasted else "draft"
+            raise RequestError(
+                f"{keyword}: {name}: its max_position_embeddings {found.limit} do not hold a {what} of {needed} tokens"
+            )
+        return RolloutSource(drafter, found.engine, found.adapter, found.limit)
 
     def defaults_of(self, adapter: int) -> DecodingDefaults:
         """Decoding defaults of an adapter id; the library's own where the adapter, or the base, has none."""

@@ -95,7 +95,7 @@ class LLM:
         """What the trigram drafter has learned, of all adapters."""
         self.forget_drafts()
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
-        drafts = DraftModels(self.config.vocab_size, dtype, backend)
+        drafts = DraftModels(engine, self.config.vocab_size, dtype, backend)
         self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, drafts)
 
     @property

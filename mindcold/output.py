@@ -46,7 +46,11 @@ class GenerationStats:
     unmet: tuple[str, ...] = ()
     """What of them is not met, in words."""
     draft_passes: int = 0
-    """Steps of the model that looks ahead."""
+    """Steps of the model that drafts or looks ahead."""
+    weight_bytes: int = 0
+    """Memory of the matrices of all models it used."""
+    kv_bytes: int = 0
+    """Memory of the keys and values reserved for it."""
     error: str | None = None
     """Why it ended with finish_reason "error"."""
 
@@ -119,6 +123,8 @@ def output_of(state: RequestState, text: str) -> Output:
         reward=state.reward,
         unmet=tuple(state.unmet),
         draft_passes=state.draft_passes,
+        weight_bytes=state.weight_bytes,
+        kv_bytes=state.kv_bytes,
         error=str(state.error) if state.error else None,
     )
     return Output(list(state.token_ids), text, state.finish_reason or "length", stats)

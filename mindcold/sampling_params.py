@@ -17,12 +17,16 @@ ADAPTATIONS = ("decay", "aded")
 DRAFTS: dict[str, dict[str, Any]] = {
     "trigram": {},
     "aded": {"search": "mcts", "adaptation": "aded", "draft_tokens": 64},
+    "lookahead": {},
 }
 """Names of drafts without a second model, and the keywords they stand for where none is given; aded is as published
-(arXiv 2407.12021 and its code)."""
+(arXiv 2407.12021 and its code), lookahead is lookahead decoding (arXiv 2402.02057)."""
 
-ALWAYS, SAMPLING, CONTRAST, SCORE, DRAFT = "always", "sampling", "contrast", "score", "draft"
+ALWAYS, SAMPLING, CONTRAST, SCORE = "always", "sampling", "contrast", "score"
 """What a method must have for a keyword to mean something; other groups are named by the method's search."""
+
+DRAFT, TABLES, MODEL_DRAFT, DRAFT_ADAPTER, WINDOW = "draft", "tables", "draft model", "draft adapter", "window"
+"""The same of a draft, see `draft_groups`."""
 
 
 def _param(
@@ -76,13 +80,32 @@ class SamplingParams:
     beta: float = _param(0.5, "CoLD: strength of the contrast; 0 is the adapter alone", float, CONTRAST, low=0)
 
     draft: str | None = _param(
-        None, "none, trigram or aded (as published); for cdsl also base or a model of the same vocabulary", str
+        None, "none, trigram, aded (as published), lookahead, base, or a model folder of the same vocabulary", str
     )
     draft_tokens: int | None = _param(
         None, "nodes of every draft tree; by default what gains most", int, DRAFT, low=1, high=64
     )
-    search: str = _param("best_first", "of the trigram tree; mcts is ADED's own", str, DRAFT, choices=SEARCHES)
-    adaptation: str = _param("decay", "of the trigrams; aded is as published", str, DRAFT, choices=ADAPTATIONS)
+    draft_adapter: str | None = _param(None, "adapter of the model that drafts; none by default", str, DRAFT_ADAPTER)
+    draft_width: int = _param(
+        1, "tokens a model that drafts tries at each place: 1 is a chain, more a tree", int, MODEL_DRAFT, low=1, high=8
+    )
+    draft_sample: bool = _param(
+        False, "draw the drafts of a model, and accept them by modified rejection", bool, MODEL_DRAFT
+    )
+    search: str = _param("best_first", "of the trigram tree; mcts is ADED's own", str, TABLES, choices=SEARCHES)
+    adaptation: str = _param("decay", "of the trigrams; aded is as published", str, TABLES, choices=ADAPTATIONS)
+
+    lookahead_window: int = _param(5, "W of lookahead decoding: columns of its window", int, WINDOW, low=1, high=32)
+    ngram_size: int = _param(4, "N of lookahead decoding: tokens of an n-gram", int, WINDOW, low=2, high=16)
+    guess_set_size: int = _param(
+        5, "G of lookahead decoding: n-grams verified in a step, and kept of a token", int, WINDOW, low=1, high=32
+    )
+    pool_from_prompt: bool = _param(
+        True, "lookahead decoding also takes n-grams from the prompt and the output", bool, WINDOW
+    )
+    amateur: str = _param(
+        "base", "of scd: base, or a model folder of the same vocabulary that drafts and is contrasted", str, "amateur"
+    )
 
     constraint: Any = _param(  # noqa: RUF009 - a field
         None, "what must hold or is worth much: a constraint, keywords, a function of text, or a list of these", object
@@ -158,6 +181,18 @@ class SamplingParams:
         if not all(words):
             raise RequestError("bad_words_ids: lists of at least one id are expected")
         return [*((item,) for item in single), *words]
+
+
+def draft_groups(draft: str) -> set[str]:
+    """Groups of keywords that mean something for a draft of this name, where its method knows them."""
+    if draft == "none":
+        return set()
+    if draft == "lookahead":
+        return {WINDOW}
+    return {DRAFT, TABLES} if draft in DRAFTS else {DRAFT, MODEL_DRAFT, DRAFT_ADAPTER}
+
+
+DRAFT_GROUPS = frozenset({DRAFT, TABLES, MODEL_DRAFT, DRAFT_ADAPTER, WINDOW})
 
 
 def token_ids(name: str, values: Any, vocab_size: int) -> list[int]:

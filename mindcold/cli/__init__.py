@@ -15,6 +15,7 @@ COMMANDS = {
     "train": ("mindcold.training.cli", "train a model, or a LoRA adapter for one"),
     "bench": ("mindcold.cli.bench", "measure ways of decoding beside each other"),
     "evaluate": ("mindcold.cli.evaluate", "compare decoding methods on a public task"),
+    "compare": ("mindcold.cli.compare", "run every method and draft side by side on the same items"),
     "tune": ("mindcold.cli.tune", "choose decoding settings for an adapter on a validation split"),
     "warm-drafts": ("mindcold.cli.warm_drafts", "fill draft tables with texts the model itself writes"),
     "convert": ("mindcold.cli.convert", "turn a GGUF file into a HuggingFace model folder"),

@@ -2,11 +2,13 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from mindcold.cli import task_data
 from mindcold.files import write_json
-from mindcold.tasks.methods import parse_methods
+from mindcold.tasks import Item
+from mindcold.tasks.methods import MethodSpec, parse_methods
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,21 +19,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="greedy",
         help="as in 'greedy;cold:beta=0.5;cdsl:draft=trigram'; the first is compared with",
     )
+    add_result_arguments(parser, "evaluate")
+
+
+def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Flags of what is kept and written of a run."""
     parser.add_argument("--keep-drafts", action="store_true", help="let drafts learn from text to text")
-    parser.add_argument("--output", type=Path, help="folder for evaluate.json with every text, and evaluate.png")
+    parser.add_argument("--output", type=Path, help=f"folder for {name}.json with every text, and {name}.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; what can be wrong is looked at before the model is loaded."""
+    specs = parse_methods(args.methods)
+    return measure(args, lambda items: specs, "evaluate")
+
+
+def measure(
+    args: argparse.Namespace, methods: Callable[[list[Item]], list[MethodSpec]], name: str, details: bool = False
+) -> int:
+    """Run methods on the items that the flags name, and print or write what came out under a name."""
     from mindcold.tasks import report
 
     task_data.check(args)
-    specs = parse_methods(args.methods)
     if args.output:
         report.check_picture()
         task_data.make_folder(args.output)
     task, items = task_data.read(args)
+    specs = methods(items)
 
     from mindcold.llm import load
     from mindcold.tasks.evaluate import evaluate
@@ -48,16 +63,16 @@ def run(args: argparse.Namespace) -> int:
     result = {"setting": setting, "methods": [report.plain(row) for row in rows]}
     result["groups"] = [report.plain(row) for row in parts]
     if args.output:
-        write_json(args.output / "evaluate.json", result | {"items": found.to_dict()})
+        write_json(args.output / f"{name}.json", result | {"items": found.to_dict()})
         title = f"{task.name}, {len(items)} items, {args.model}" + (f" + {args.adapter}" if args.adapter else "")
-        report.picture(rows, found.metrics, title, args.output / "evaluate.png")
+        report.picture(rows, found.metrics, title, args.output / f"{name}.png")
     if args.json:
         print(json.dumps(result))
         return 0
     print(", ".join(f"{name} {value}" for name, value in setting.items() if value is not None))
     for part in (rows, parts):
         if part:
-            print("\n" + report.table(part, found.metrics))
+            print("\n" + report.table(part, found.metrics, details))
     if found.metrics:
         print(
             "\nscores in per cent; intervals of 95 % by bootstrap over items; * the difference to the first excludes 0"

@@ -1,7 +1,8 @@
 """Beam search: the sequences with the best sums of log-probabilities, as `transformers` has it.
 
 Every step extends each of `num_beams` sequences; a sequence that ends is worth its sum / length ** length_penalty, and
-the search is over when no living one can be worth more than the worst of `num_beams` ended ones. With
+the search is over when no living one can be worth more than the worst of `num_beams` ended ones. With drafts several
+steps are verified in one pass (AtSpeed's strict rule, arXiv 2410.05165): the beams are the same. With
 `score="contrastive"` it searches by CoLD's scores, as contrastive decoding did (Li et al. 2022, arXiv 2210.15097).
 """
 
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindcold import sampling_params
 from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.beam_draft import BeamDrafts, draft_nodes, draft_sequences
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.engine import Sequence
 
@@ -32,50 +35,97 @@ class Beam:
         return sum(self.logprobs)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a beam stands in a pass: at a node of the draft of one of the beams that were fed."""
+
+    beam: int
+    path: list[int]
+    """Nodes from the beam's last token on."""
+
+    @property
+    def head(self) -> int:
+        """Head of its scores."""
+        return 1 + self.path[-1] if self.path else 0
+
+
 class BeamSearch:
     """One generation; nothing is decided before its end."""
 
-    keywords = frozenset({"beam"})
+    keywords = frozenset({"beam", sampling_params.DRAFT, sampling_params.TABLES, sampling_params.DRAFT_ADAPTER})
     samples, branching = False, True
-    constrained = False
+    constrained = tables = False
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
-        """The prompt, which all beams share, and a sequence for each beam."""
-        prompt = SequenceSpec(state.engine, state.stream_adapters, len(state.prompt), prompt=True)
-        beam = SequenceSpec(state.engine, state.stream_adapters, state.max_new_tokens)
-        return [prompt, *[beam] * state.params.num_beams]
+        """The prompt, which all beams share, a sequence for each beam, and those of a model that drafts."""
+        nodes = draft_nodes(state) if state.draft != "none" else 0
+        prompt = SequenceSpec(state.engine, state.stream_adapters, len(state.prompt) + nodes, prompt=True)
+        beam = SequenceSpec(state.engine, state.stream_adapters, state.max_new_tokens + nodes)
+        return [prompt, *[beam] * state.params.num_beams, *draft_sequences(state)]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         self.state, self.count = state, state.params.num_beams
-        self.prompt, *self.free = sequences
+        self.prompt, self.free = sequences[0], sequences[1 : 1 + self.count]
         self.prompt.pending = state.prompt[self.prompt.length :]
+        self.drafts = BeamDrafts(state, sequences[1 + self.count :])
+        if state.drafter:
+            state.drafter.observe(state.prompt, len(state.prompt))
         self.ended: list[tuple[float, list[int], list[float]]] = []
 
     def steps(self) -> Generator[ForwardRequest | SelectedToken, list[ForwardResult], None]:
         """Search to the end, then give the best sequence."""
         state = self.state
         beams = [Beam([], [], self.prompt, state.constraints)]
-        while beams and len(beams[0].tokens) < state.max_new_tokens and not self._over(beams):
-            feeds = [Feed(beam.sequence, masks=self._masks(beam)) for beam in beams]
+        while self._live(beams):
+            trees = yield from self.drafts.drafts(beams, state.max_new_tokens - len(beams[0].tokens) - 1)
+            pairs = [self.drafts.allowed(beam, tree) for beam, tree in zip(beams, trees, strict=True)]
+            feeds = [Feed(beam.sequence, *pair) for beam, pair in zip(beams, pairs, strict=True)]
             results = yield ForwardRequest(feeds, state.contrast, scores=True)
-            beams = self._extend(beams, results)
+            beams = self._verified(beams, results)
         for beam in beams:
             if len(beam.tokens) == state.max_new_tokens:
                 self._end(beam.tokens, beam.logprobs)
         _, tokens, logprobs = self.ended[0]
-        for token, logprob in zip(tokens, logprobs, strict=True):
-            yield SelectedToken(token, logprob)
+        try:
+            for token, logprob in zip(tokens, logprobs, strict=True):
+                yield SelectedToken(token, logprob)
+        finally:  # the request ends with the last token
+            state.teach(len(state.token_ids))
 
-    def _masks(self, beam: Beam) -> list[Mask]:
-        return [self.state.filter.mask([*self.state.prompt, *beam.tokens], len(beam.tokens), beam.state)]
+    def _live(self, beams: list[Beam]) -> bool:
+        """Whether the search goes on."""
+        return bool(beams) and len(beams[0].tokens) < self.state.max_new_tokens and not self._over(beams)
 
-    def _extend(self, beams: list[Beam], results: list[ForwardResult]) -> list[Beam]:
-        """The best continuations of all beams, of which those that end leave."""
-        state, totals = self.state, []
-        for result in results:
-            scores = result.scores()
-            totals.append(sampling.log_softmax(scores) if np.isfinite(scores).any() else np.full(scores.shape, -np.inf))
+    def _verified(self, beams: list[Beam], results: list[ForwardResult]) -> list[Beam]:
+        """The beams after as many steps as the drafts foresaw: while all best continuations are nodes of the trees.
+
+        That is AtSpeed's strict rule, by which beams are those of a search without drafts.
+        """
+        state, steps = self.state, 0
+        places = [Place(i, []) for i in range(len(beams))]
+        now = beams
+        while True:
+            living = self._best(now, [results[place.beam].scores(place.head) for place in places])
+            children = [(places[number], token) for number, token, _ in living]
+            nodes = [results[place.beam].feed.draft.child(place.head - 1, token) for place, token in children]
+            now = [self._child(now[number], token, logprob) for number, token, logprob in living]
+            if not self._live(now) or min(nodes) < 0:
+                break
+            places = [Place(place.beam, [*place.path, node]) for (place, _), node in zip(children, nodes, strict=True)]
+            steps += 1
+        state.drafted += sum(len(result.feed.draft.tokens) for result in results)
+        state.count_accepted(steps)
+        if now:
+            self._move(beams, now, [place for place, _ in children])
+        return now
+
+    def _best(self, beams: list[Beam], scores: list[np.ndarray]) -> list[tuple[int, int, float]]:
+        """The best continuations of all beams as number, token and log-probability; those that end leave."""
+        state = self.state
+        totals = [
+            sampling.log_softmax(row) if np.isfinite(row).any() else np.full(row.shape, -np.inf) for row in scores
+        ]
         sums = np.stack([beam.total + logprobs for beam, logprobs in zip(beams, totals, strict=True)])
         best = sampling.top(sums.reshape(-1), self.count * (1 + max(1, len(state.eos))))
         if not len(best):
@@ -90,37 +140,45 @@ class BeamSearch:
                 self._end([*beams[beam].tokens, token], [*beams[beam].logprobs, logprob])
             if len(living) == self.count:
                 break
-        return self._move(beams, living)
+        return living
 
-    def _move(self, beams: list[Beam], living: list[tuple[int, int, float]]) -> list[Beam]:
-        """The beams of the next step; a second child of a beam takes the sequence of one without children."""
-        keep = {beam: beams[beam].sequence for beam, _, _ in living if beams[beam].sequence is not self.prompt}
-        self.free += [
-            beam.sequence for i, beam in enumerate(beams) if i not in keep and beam.sequence is not self.prompt
-        ]
-        held, out = {id(beam.sequence): beam.tokens for beam in beams}, []
-        for number, token, logprob in living:
-            old = beams[number]
-            sequence = keep.pop(number, None)
-            if sequence is None:
-                sequence = self.free.pop()
-                self._follow(sequence, held.get(id(sequence), []), old)
-            sequence.pending = [token]
-            state = None if old.state is None else old.state.fork()
-            if state:
-                state.advance(token)
-            out.append(Beam([*old.tokens, token], [*old.logprobs, logprob], sequence, state))
-        return out
+    def _child(self, beam: Beam, token: int, logprob: float) -> Beam:
+        """A beam with one more token, still in the sequence of the other."""
+        state = None if beam.state is None else beam.state.fork()
+        if state:
+            state.advance(token)
+        return Beam([*beam.tokens, token], [*beam.logprobs, logprob], beam.sequence, state)
 
-    def _follow(self, sequence: Sequence, held: list[int], leader: Beam) -> None:
-        """Bring a free sequence, which holds these new tokens, to where a beam stands."""
+    def _move(self, old: list[Beam], beams: list[Beam], places: list[Place]) -> None:
+        """Sequences of the beams of the next pass, each after a place in one of those before.
+
+        The first one after a beam keeps its sequence; others take those of beams that nothing goes on from.
+        """
+        keep = {place.beam for place in places if old[place.beam].sequence is not self.prompt}
+        held = {id(beam.sequence): beam.tokens for beam in old}
+        self.free += [beam.sequence for i, beam in enumerate(old) if i not in keep and beam.sequence is not self.prompt]
+        kept: list[tuple[Sequence, list[int]]] = []
+        for beam, place in zip(beams, places, strict=True):
+            leader = old[place.beam]
+            if place.beam in keep:
+                keep.remove(place.beam)
+                kept.append((leader.sequence, place.path))
+            else:
+                beam.sequence = self.free.pop()
+                self._follow(beam.sequence, held.get(id(beam.sequence), []), leader, place.path)
+        for sequence, path in kept:  # after the copies of what its draft wrote
+            sequence.accept(path)
+        for beam in beams:
+            beam.sequence.pending = beam.tokens[-1:]
+
+    def _follow(self, sequence: Sequence, held: list[int], leader: Beam, path: list[int]) -> None:
+        """Bring a free sequence, which holds these new tokens, to where a path after a beam ends."""
         start, before = self.prompt.length, sequence.length
         sequence.share(self.prompt)
         same = 0
         while same < min(len(held), len(leader.tokens)) and held[same] == leader.tokens[same]:
             same += 1
-        if leader.sequence is not self.prompt:
-            sequence.copy(leader.sequence, min(max(before, start), start + same))
+        sequence.copy(leader.sequence, min(max(before, start), start + same), path)
 
     def _worth(self, total: float, length: int) -> float:
         return total / length**self.state.params.length_penalty

@@ -13,6 +13,9 @@ from mindcold.engine import Engine, StepOutput
 from mindcold.engine import Sequence as KVSequence
 from mindcold.errors import RequestError
 
+MAX_SCORED = 64
+"""Heads of a step whose scores come out at most: a vocabulary of float32 each."""
+
 Mask = np.ndarray | None
 """Which tokens may come, bool [vocab]; None for all."""
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from mindcold import sampling_params
 from mindcold.decoding.beam_search import BeamSearch
 from mindcold.decoding.forward import SequenceSpec, Steps
+from mindcold.decoding.pair_contrast import PairContrast
 from mindcold.decoding.request import Contrast, RequestState
 from mindcold.decoding.rollout_search import RolloutSearch
 from mindcold.decoding.speculative_search import SpeculativeRolloutSearch
@@ -26,6 +27,8 @@ class Search(Protocol):
     """Whether it asks what a text is worth even where nothing is forbidden."""
     branching: bool
     """Whether its sequences share slots."""
+    tables: bool
+    """Whether trigrams guess for it beside a model that drafts."""
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
@@ -39,6 +42,7 @@ class Search(Protocol):
         ...
 
 
+_TABLES = ("none", "trigram", "aded")
 PLAIN, CONTRASTIVE, EITHER = "plain", "contrastive", "by the score keyword"
 
 
@@ -51,8 +55,10 @@ class Method:
     search: type[Search] = TokenTree
     draft: str = "none"
     """Its own drafter; the `draft` keyword overrides it."""
-    drafts: tuple[str, ...] | None = ("none", *sampling_params.DRAFTS)
-    """Names `draft` may have; None also takes "base" and model folders."""
+    drafts: tuple[str, ...] = ("none", *sampling_params.DRAFTS)
+    """Names `draft` may have."""
+    models: bool = True
+    """Whether it may also be "base" or a model folder."""
     sampled: bool = False
     """Draw from the scores unless `do_sample` says otherwise."""
 
@@ -69,13 +75,17 @@ class Method:
             raise RequestError(f"do_sample: method {self.name!r} takes the best, it does not draw")
         if params.repetition_penalty != 1.0 and not self.search.samples:
             raise RequestError(f"repetition_penalty: method {self.name!r} takes none")
-        if params.draft is not None and self.drafts is not None and draft not in self.drafts:
-            raise RequestError(f"draft: {draft!r} is not one of {', '.join(self.drafts)} for method {self.name!r}")
-        groups = {sampling_params.ALWAYS, *self.search.keywords}
+        if draft not in self.drafts and (draft in ("none", *sampling_params.DRAFTS) or not self.models):
+            known = ", ".join([*self.drafts, *(["base or a model folder"] if self.models else [])])
+            raise RequestError(f"draft: {draft!r} is not one of {known} for method {self.name!r}")
+        if params.draft_sample and (not sampled or params.draft_width > 1):
+            raise RequestError("draft_sample: drafts are drawn for drawn tokens, with draft_width 1")
+        groups = {sampling_params.ALWAYS, *(self.search.keywords - sampling_params.DRAFT_GROUPS)}
+        groups |= self.search.keywords & sampling_params.draft_groups(draft)
+        groups |= {sampling_params.DRAFT_ADAPTER} if "amateur" in self.search.keywords else set()
         groups |= {sampling_params.SCORE} if self.score == EITHER else set()
         groups |= {sampling_params.CONTRAST} if self.contrast(params) else set()
         groups |= {sampling_params.SAMPLING} if sampled else set()
-        groups -= {sampling_params.DRAFT} if draft == "none" else set()
         for name, group in params.given():
             if group not in groups:
                 raise RequestError(f"{name}: method {self.name!r} has no use for it{_HINTS.get(group, '')}")
@@ -86,6 +96,10 @@ _HINTS = {
     sampling_params.CONTRAST: "; method 'cold' contrasts, others with score='contrastive'",
     sampling_params.SCORE: "; its score is fixed",
     sampling_params.DRAFT: "; it drafts with draft='trigram'",
+    sampling_params.MODEL_DRAFT: "; it drafts by a model with draft='FOLDER'",
+    sampling_params.TABLES: "; it is of draft='trigram'",
+    sampling_params.DRAFT_ADAPTER: "; it drafts by a model with draft='FOLDER'",
+    sampling_params.WINDOW: "; it is of draft='lookahead'",
 }
 
 METHODS: dict[str, Method] = {}
@@ -110,8 +124,10 @@ for row in (
     Method("sample", PLAIN, TokenTree, sampled=True),
     Method("cold", CONTRASTIVE, TokenTree),  # arXiv 2505.14620
     Method("aded", PLAIN, TokenTree, "trigram"),  # arXiv 2407.12021
-    Method("beam", EITHER, BeamSearch, drafts=("none",)),
-    Method("cdlh", EITHER, RolloutSearch, "trigram"),  # arXiv 2402.06147
-    Method("cdsl", EITHER, SpeculativeRolloutSearch, "trigram", drafts=None),  # arXiv 2412.10418
+    Method("lookahead", PLAIN, TokenTree, "lookahead"),  # arXiv 2402.02057
+    Method("scd", PLAIN, PairContrast, "amateur", drafts=("amateur", "none"), models=False),  # arXiv 2311.08981
+    Method("beam", EITHER, BeamSearch, drafts=_TABLES),  # drafts: arXiv 2410.05165
+    Method("cdlh", EITHER, RolloutSearch, "trigram", _TABLES),  # arXiv 2402.06147
+    Method("cdsl", EITHER, SpeculativeRolloutSearch, "trigram", _TABLES[1:]),  # arXiv 2412.10418
 ):
     register(row)

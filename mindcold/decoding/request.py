@@ -59,6 +59,8 @@ class RequestState:
     """None scores the adapter alone; otherwise the base runs beside it as the amateur."""
     constraints: ConstraintSet | None = None
     """Where it stands under its constraints."""
+    draft: str = "none"
+    """Name of what drafts."""
     cumulative: bool = False
     """Whether its reward grows as the text grows."""
     drafter: Drafter | None = None
@@ -75,7 +77,11 @@ class RequestState:
     """Why it ended with finish_reason "error"."""
     target_passes: int = 0
     draft_passes: int = 0
-    """Steps of the model that looks ahead."""
+    """Steps of the model that drafts or looks ahead."""
+    weight_bytes: int = 0
+    """Memory of the matrices of all models it uses."""
+    kv_bytes: int = 0
+    """Memory of the keys and values reserved for it."""
     drafted: int = 0
     accept_lengths: list[int] = field(default_factory=list)
     """How many passes accepted no draft token, one, two, ..."""
@@ -159,6 +165,11 @@ class RequestState:
             began = time.perf_counter()
             self.drafter.observe(self.context, new, rows)
             self.drafting_seconds += time.perf_counter() - began
+
+    @property
+    def draft_size(self) -> int | None:
+        """Nodes of every draft; None where what rows cost decides."""
+        return (self.drafter.size if self.drafter else None) or self.params.draft_tokens
 
     @property
     def best(self) -> int:

@@ -1,9 +1,11 @@
 """Roll-outs: greedy continuations by something cheaper than the target, which look ahead for it."""
 
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mindcold.decoding.draft_text import DraftText
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
 from mindcold.drafting import Draft, Drafter
 from mindcold.engine import Engine
@@ -18,25 +20,24 @@ Rolling = Generator[ForwardRequest, list[ForwardResult], list[list[int]]]
 
 @dataclass(slots=True)
 class RolloutSource:
-    """What looks ahead: a model under an adapter, or the trigram tables alone."""
+    """What looks ahead: a model under an adapter."""
 
-    drafter: Drafter
-    """Knows what the model is likely to say, or is the source itself."""
-    engine: Engine | None = None
+    drafter: Drafter | None
+    """Knows what the model is likely to say, where it rolls out."""
+    engine: Engine
     adapter: int = -1
+    limit: int = sys.maxsize
+    """Tokens the model's context holds."""
 
-    def sequences(self, size: int, branches: int, lookahead: int) -> list[SequenceSpec]:
+    def sequences(self, size: int, branches: int = 0, lookahead: int = 0) -> list[SequenceSpec]:
         """What it needs for texts of `size` tokens and so many starts at once."""
-        if self.engine is None:
-            return []
         branch = SequenceSpec(self.engine, [self.adapter], lookahead + 2)
-        return [SequenceSpec(self.engine, [self.adapter], size), *[branch] * branches]
+        return [SequenceSpec(self.engine, [self.adapter], min(size, self.limit)), *[branch] * branches]
 
-    def open(self, eos: Sequence[int], sequences: list[KVSequence]) -> "Rollouts":
+    def open(self, eos: Sequence[int], sequences: list[KVSequence]) -> "ModelRollouts":
         """One request's roll-outs, on the sequences it needs."""
-        if self.engine is None:
-            return TrigramRollouts(self.drafter, eos)
-        return ModelRollouts(self.drafter, eos, sequences)
+        assert self.drafter is not None
+        return ModelRollouts(self.drafter, eos, sequences, self.limit)
 
 
 class Rollouts(Protocol):
@@ -61,26 +62,24 @@ def until_end(tokens: Sequence[int], eos: frozenset[int]) -> list[int]:
 class ModelRollouts:
     """A model's own greedy continuations, all starts in the same steps; keys and values are kept between calls."""
 
-    def __init__(self, drafter: Drafter, eos: Sequence[int], sequences: list[KVSequence]):
-        self._drafter, self._eos = drafter, frozenset(eos)
+    def __init__(self, drafter: Drafter, eos: Sequence[int], sequences: list[KVSequence], limit: int = sys.maxsize):
+        self._drafter, self._eos, self._limit = drafter, frozenset(eos), limit
         self._main, *self._branches = sequences
-        self._ids: list[int] = []
-        """What the main sequence holds."""
+        self._text = DraftText(self._main)
 
     def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
         """See Rollouts; a single empty start stays in the cache, in case it is accepted."""
         main, alone, prefix = self._main, len(starts) == 1 and not starts[0], list(prefix)
-        known, limit = 0, min(len(self._ids), len(prefix) - 1)
-        while known < limit and self._ids[known] == prefix[known]:
-            known += 1
-        main.trim(known)
-        main.pending, self._ids = prefix[known:], prefix
+        length = min(length, self._limit - len(prefix))
+        if length < 1:
+            return [[] for _ in starts]
+        self._text.follow(prefix)
         (result,) = yield ForwardRequest([Feed(main)], drafting=True)
         if alone:
             first = result.token()
             main.pending = [first]
             (out,) = yield from self._extend([main], [prefix], [[first]], [length])
-            self._ids = (prefix + out)[: main.length]
+            self._text.hold(prefix + out)
             self._drafter.observe(prefix + out, len(out))
             return [out]
         live = [i for i, start in enumerate(starts) if start[-1] not in self._eos and len(start) < length]

@@ -11,11 +11,12 @@ import numpy as np
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding import sampling
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
+from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState, SelectedToken
-from mindcold.decoding.rollout import guess
-from mindcold.decoding.token_tree import allowed_part, root_masks
+from mindcold.decoding.rollout import MAX_GUESS, guess
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
+from mindcold.sampling_params import DRAFT_ADAPTER
 
 MARGIN = 1e-9
 """By how much a candidate has to be beaten before it is left out: sums are rounded."""
@@ -46,22 +47,27 @@ class RolloutSearch:
     most 1, and by what a growing reward cannot lose. `exhaustive` rolls everything out; the tokens are the same.
     """
 
-    keywords = frozenset({"lookahead"})
+    keywords = frozenset({"lookahead", DRAFT_ADAPTER})
     samples, branching = False, True
-    constrained = True
+    constrained = tables = True
+    guessing = True
+    """Whether a model that drafts guesses at roll-outs of the target, which change the time alone."""
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
-        """The text, and a branch for each candidate."""
+        """The text and a branch for each candidate, and those of a model that looks ahead or guesses."""
         engine, adapters, length = state.engine, state.stream_adapters, state.params.lookahead
-        main = SequenceSpec(engine, adapters, state.size + length + 2, prompt=True)
-        return [main, *[SequenceSpec(engine, adapters, length + 2)] * state.params.candidates]
+        size, count = state.size + length + 2, state.params.candidates
+        own = [SequenceSpec(engine, adapters, size, prompt=True), *[SequenceSpec(engine, adapters, length + 2)] * count]
+        return [*own, *(state.rollouts.sequences(size, count, length) if state.rollouts else [])]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         assert state.constraints is not None
         self.state, self.params, self.constraints = state, state.params, state.constraints
         self.main, self.branches = sequences[0], sequences[1 : 1 + state.params.candidates]
         self.main.pending = state.prompt[self.main.length :]
+        others = sequences[1 + state.params.candidates :]
+        self.rollouts = state.rollouts.open(state.eos, others) if state.rollouts else None
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
 
@@ -143,7 +149,8 @@ class RolloutSearch:
             branch.pending = [candidate.token]
         first = True
         while length and (live := self._open(candidates, length)):
-            feeds = [self._feed(i, candidates[i], context, length) for i in live]
+            guesses = yield from self._guesses([candidates[i] for i in live], context, length)
+            feeds = [self._feed(i, candidates[i], context, draft) for i, draft in zip(live, guesses, strict=True)]
             results = yield ForwardRequest(feeds, state.contrast, scores=first)
             for i, result in zip(live, results, strict=True):
                 if first:
@@ -167,13 +174,27 @@ class RolloutSearch:
         self.branches[branch].trim(self.main.length + count)
         self.main.copy(self.branches[branch], self.main.length)
 
-    def _feed(self, branch: int, candidate: Candidate, context: list[int], length: int) -> Feed:
+    def _guesses(
+        self, candidates: list[Candidate], context: list[int], length: int
+    ) -> Generator[ForwardRequest, list[ForwardResult], list[Draft]]:
+        """What the target may say after each, as chains: by a model if one drafts, else by the tables."""
+        rooms = [length - len(item.future) - 1 for item in candidates]
+        texts = [[*context, *item.tokens] for item in candidates]
+        if self.guessing and self.rollouts:
+            starts = [item.tokens for item in candidates]
+            longest = min(max(len(start) for start in starts) + MAX_GUESS, length)
+            said = yield from self.rollouts.roll(context, starts, longest)
+            return [Draft.chain(tokens[: max(0, room)]) for tokens, room in zip(said, rooms, strict=True)]
+        if not self.state.drafter:
+            return [Draft() for _ in candidates]
+        return [guess(self.state.drafter, ids, room) for ids, room in zip(texts, rooms, strict=True)]
+
+    def _feed(self, branch: int, candidate: Candidate, context: list[int], draft: Draft) -> Feed:
         """One branch with its pending token, and a guess where nothing is forbidden."""
         state, ids = self.state, [*context, *candidate.tokens]
         produced = len(ids) - len(state.prompt)
         if state.filter.active(produced):
             return Feed(self.branches[branch], masks=[state.filter.mask(ids, produced, candidate.state)])
-        draft = guess(state.drafter, ids, length - len(candidate.future) - 1) if state.drafter else Draft()
         return Feed(self.branches[branch], draft)
 
     def _take(self, branch: Sequence, result: ForwardResult, candidate: Candidate) -> None:

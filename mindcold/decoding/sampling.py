@@ -82,12 +82,33 @@ def probabilities(scores: np.ndarray, params: SamplingParams) -> np.ndarray:
     return p
 
 
-def draw(p: np.ndarray, seed: int, request: int, position: int) -> int:
-    """One draw from a distribution; the random number depends on (seed, request, position) alone."""
-    key = np.random.SeedSequence([seed, request, position])
-    u = np.random.Generator(np.random.Philox(key)).random()
+TARGET, DRAFT, ACCEPT, RESIDUAL = range(4)
+"""What a random number is for; each has its own at every position."""
+
+
+def uniform(seed: int, request: int, position: int, use: int = TARGET) -> float:
+    """A random number in [0, 1) that depends on (seed, request, position) and its use alone."""
+    key = np.random.SeedSequence([seed, request, position, *([use] if use else [])])
+    return np.random.Generator(np.random.Philox(key)).random()
+
+
+def draw(p: np.ndarray, seed: int, request: int, position: int, use: int = TARGET) -> int:
+    """One draw from a distribution, by the random number of this position and use."""
+    u = uniform(seed, request, position, use)
     cumulative = np.cumsum(p)
     return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+
+
+def verify_drawn(p: np.ndarray, q: np.ndarray, token: int, seed: int, request: int, position: int) -> int:
+    """The token of a place whose draft was drawn from q: that with probability min(1, p / q), else one of the rest.
+
+    p and q float64 [vocab]. Modified rejection (Leviathan et al., arXiv 2211.17192, appendix A.1; speculative
+    contrastive decoding, arXiv 2311.08981, with p of the contrast): the result is drawn from p.
+    """
+    if uniform(seed, request, position, ACCEPT) * q[token] < p[token]:
+        return token
+    rest = np.maximum(p - q, 0.0)
+    return draw(rest if rest.any() else p, seed, request, position, RESIDUAL)
 
 
 def top(scores: np.ndarray, count: int) -> np.ndarray:

@@ -152,6 +152,8 @@ class Scheduler:
         finally:
             if prefix and sequences is None:
                 self._prefixes.leave(prefix)
+        state.weight_bytes = sum(engine.weight_bytes for engine in {spec.engine for spec in specs})
+        state.kv_bytes = sum(spec.slots * spec.engine.slot_bytes for spec in specs)
         return sequences
 
     def _open(self, specs: list[SequenceSpec]) -> list[Sequence] | None:

@@ -4,9 +4,9 @@ and the reward decides. Its output is not that of CDLH token for token.
 
 from collections.abc import Generator
 
-from mindcold.decoding.forward import ForwardRequest, ForwardResult, SequenceSpec, Steps
+from mindcold.decoding.forward import ForwardRequest, ForwardResult, Steps
 from mindcold.decoding.request import RequestState, SelectedToken
-from mindcold.decoding.rollout import Rolling
+from mindcold.decoding.rollout import Rolling, Rollouts, TrigramRollouts
 from mindcold.decoding.rollout_search import MARGIN, Candidate, RolloutSearch
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
@@ -26,19 +26,14 @@ class SpeculativeRolloutSearch(RolloutSearch):
     target said while it looked ahead itself counts as a verified draft; the winner's lookahead is the next draft.
     """
 
-    keywords = frozenset({"lookahead", "acceptance"})
+    keywords = RolloutSearch.keywords | {"acceptance"}
 
-    @staticmethod
-    def sequences(state: RequestState) -> list[SequenceSpec]:
-        """Those of CDLH, and those of what looks ahead."""
-        assert state.rollouts is not None
-        size, params = state.size + state.params.lookahead + 2, state.params
-        return [*RolloutSearch.sequences(state), *state.rollouts.sequences(size, params.candidates, params.lookahead)]
+    guessing = False
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         super().__init__(state, sequences)
-        assert state.rollouts is not None
-        self.rollouts = state.rollouts.open(state.eos, sequences[1 + state.params.candidates :])
+        assert state.drafter is not None
+        self.source: Rollouts = self.rollouts or TrigramRollouts(state.drafter, state.eos)
         self.known: list[int] = []
         """What has been looked up already after the last token: the next draft begins with it."""
 
@@ -80,7 +75,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
         length, known = self._lookahead, self.known[: self._lookahead]
         self.known = []
         if len(known) < length:
-            (more,) = yield from self.rollouts.roll(self.state.context, [known], length)
+            (more,) = yield from self.source.roll(self.state.context, [known], length)
             known += more
         return known
 
@@ -124,7 +119,7 @@ class SpeculativeRolloutSearch(RolloutSearch):
         if len(candidates) == 1:
             return [[]]
         starts = [[item.token] for item in candidates]
-        futures = yield from self.rollouts.roll(self.state.context, starts, 1 + self._lookahead)
+        futures = yield from self.source.roll(self.state.context, starts, 1 + self._lookahead)
         for candidate, future in zip(candidates, futures, strict=True):
             candidate.state.extend(future)
         return futures

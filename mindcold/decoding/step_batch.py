@@ -4,15 +4,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult
+from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult
 from mindcold.engine import MAX_ROWS, Engine, Sequence, StepPlan
 from mindcold.engine.pool import Segment
 
 if TYPE_CHECKING:
     from mindcold.decoding.scheduler import ActiveRequest
-
-MAX_SCORED = 64
-"""Heads of a step whose scores come out at most: a vocabulary of float32 each."""
 
 DRAFT_ROWS = 64
 """Rows that drafts fill a step up to by themselves; more, up to MAX_ROWS, where `draft_tokens` asks for it."""
@@ -117,7 +114,7 @@ class StepBatch:
         streams = sum(len(item.feed.sequence.streams) for item in drafting)
         known, heads = self.rows, MAX_SCORED if self.scores else MAX_ROWS
         for i, item in enumerate(drafting):
-            wanted, own = item.owner.state.params.draft_tokens, len(item.feed.sequence.streams)
+            wanted, own = item.owner.state.draft_size, len(item.feed.sequence.streams)
             rows = MAX_ROWS if wanted else max(DRAFT_ROWS, known)
             room = min((rows - self.rows) // streams, (heads - self._heads) // (len(drafting) - i))
             assert item.forward.offer

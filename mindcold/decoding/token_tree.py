@@ -6,12 +6,11 @@ and base; ADED (arXiv 2407.12021) is this with trigram drafts. Drafts change no 
 
 import time
 
-import numpy as np
-
 from mindcold import sampling_params
-from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
-from mindcold.decoding.forward import Feed, ForwardRequest, Mask, SequenceSpec, Steps
+from mindcold.decoding.forward import Feed, ForwardRequest, SequenceSpec, Steps
+from mindcold.decoding.masks import allowed_part, root_masks
+from mindcold.decoding.model_draft import ModelDrafts
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
@@ -23,17 +22,19 @@ SEARCHED = 32
 class TokenTree:
     """One generation: its sequence, and the draft of the step under way."""
 
-    keywords = frozenset({sampling_params.DRAFT})
+    keywords = sampling_params.DRAFT_GROUPS
     samples = True
-    constrained = branching = False
+    constrained = branching = tables = False
 
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
-        """One, as long as the text may get."""
-        return [SequenceSpec(state.engine, state.stream_adapters, state.size, prompt=True)]
+        """One, as long as the text may get, and one of a model that drafts."""
+        own = SequenceSpec(state.engine, state.stream_adapters, state.size, prompt=True)
+        return [own, *(state.rollouts.sequences(state.size) if state.rollouts else [])]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
-        self.state, (self.sequence,) = state, sequences
+        self.state, (self.sequence, *others) = state, sequences
+        self.model = ModelDrafts(state, others) if state.rollouts else None
         self.sequence.pending = state.prompt[self.sequence.length :]
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
@@ -43,7 +44,11 @@ class TokenTree:
         state, sequence = self.state, self.sequence
         offer = self._offer if state.drafter else None
         while True:
-            self.feed = Feed(sequence, Draft(), root_masks(state))
+            draft = (yield from self.model.draft()) if self.model else Draft()
+            self.feed = Feed(sequence, draft, root_masks(state))
+            if self.feed.masks and draft.tokens:
+                self.feed.draft, below = allowed_part(state, draft)
+                self.feed.masks = [*self.feed.masks, *below]
             request = ForwardRequest([self.feed], state.contrast, state.needs_scores, state.best, offer=offer)
             (self.result,) = yield request
             before, path, result = len(state.token_ids), list[int](), self.result
@@ -64,7 +69,12 @@ class TokenTree:
         scores = sampling.penalise(result.scores(head), state.context, state.params.repetition_penalty)
         if state.sampled:
             p = sampling.probabilities(scores, state.params)
-            token = sampling.draw(p, state.params.seed, state.index, len(state.token_ids))
+            place = state.params.seed, state.index, len(state.token_ids)
+            laws = self.model.laws if self.model else []
+            if head < len(laws):  # of a chain: node i follows head i
+                token = sampling.verify_drawn(p, laws[head], self.feed.draft.tokens[head], *place)
+            else:
+                token = sampling.draw(p, *place)
         else:
             token = int(scores.argmax())
         return token, float(sampling.log_softmax(scores)[token])
@@ -72,19 +82,19 @@ class TokenTree:
     def _offer(self, rows: int, drafting: int, room: int) -> None:
         """Draft for a step that has `rows` rows anyway, `drafting` requests and room for so many nodes, if it pays."""
         state, budget = self.state, self.state.draft_budget
-        assert state.drafter and budget
         # a row is worth what it costs when all that draft in this step do as this one
-        wanted, streams = state.params.draft_tokens, drafting * len(self.sequence.streams)
+        wanted, streams = state.draft_size, drafting * len(self.sequence.streams)
         count = min(room, state.room - 1)
         if wanted and room < min(wanted, state.room - 1):
             state.draft_cap = min(room, state.draft_cap or room)
-        if count < 1 or not (wanted or budget.ready()):
+        if count < 1 or not (wanted or (budget and budget.ready())):
             return
         began = time.perf_counter()
         cost = state.engine.costs[state.needs_scores]
         if wanted:
             draft = self._propose(min(count, wanted))
         else:
+            assert budget
             draft = self._propose(count, budget.floor(cost, rows, streams))
             draft = draft.first(budget.choose(cost, draft.probabilities, rows, streams, count))
         if self.feed.masks:
@@ -109,43 +119,3 @@ class TokenTree:
         if draft.tokens and state.draft_budget:
             state.draft_budget.observed(draft.probabilities, accepted)
         state.teach(new, self.result.verified())
-
-
-def root_masks(state: RequestState) -> list[Mask]:
-    """What may come next, as the masks of a feed without a draft: empty where nothing is forbidden."""
-    if not state.filter.active(len(state.token_ids)):
-        return []
-    return [state.filter.mask(state.context, len(state.token_ids), state.constraints)]
-
-
-def allowed_part(state: RequestState, draft: Draft) -> tuple[Draft, list[np.ndarray | None]]:
-    """The part of a draft that may come, and what may come after each of its nodes.
-
-    Nodes after an end of text, and those whose constraint fails or leaves no token, are left out with all after them.
-    """
-    masks: list[np.ndarray | None] = []
-    kept: list[int] = []
-    states: dict[int, tuple[ConstraintSet | None, Mask, list[int]]] = {}
-    ids, produced = state.context, len(state.token_ids)
-    fork = state.constraints.fork() if state.constraints and state.filter.constrained else None
-    states[-1] = fork, state.filter.mask(ids, produced, fork), []
-    for node, (token, parent) in enumerate(zip(draft.tokens, draft.parents, strict=True)):
-        if parent not in states:
-            continue
-        above, mask, path = states[parent]
-        if (mask is not None and not mask[token]) or (path and path[-1] in state.eos):
-            continue
-        new = [*path, token]
-        below = above.fork() if above else None
-        try:
-            if below:
-                below.advance(token)
-            after = None
-            if token not in state.eos:
-                after = state.filter.mask([*ids, *new], produced + len(new), below)
-        except ConstraintError:
-            continue
-        states[node] = below, after, new
-        masks.append(after)
-        kept.append(node)
-    return draft.subset(kept), masks

@@ -2,6 +2,7 @@
 
 from mindcold.drafting.budget import Budget
 from mindcold.drafting.drafter import Draft, Drafter
+from mindcold.drafting.ngram import NgramDrafter
 from mindcold.drafting.trigram import (
     DRAFT_MODEL,
     TableKey,
@@ -15,6 +16,7 @@ __all__ = [
     "Budget",
     "Draft",
     "Drafter",
+    "NgramDrafter",
     "TableKey",
     "TrigramDrafter",
     "TrigramTables",

@@ -64,6 +64,24 @@ class Budget:
             self._missed()
         return best
 
+    def goes_on(self, cost: StepCost, seconds: float, probabilities: Sequence[float], streams: int) -> bool:
+        """Whether one more token pays that costs `seconds` to draft, beside its rows.
+
+        It comes after a chain with these path probabilities, the last of which is the most it can have.
+        """
+        count = len(probabilities)
+        if self._trial:
+            return count < 2
+        trust = self._accepted / self._expected
+        base, slope = cost.line()
+        more = seconds + slope * streams
+        tokens = 1.0 + min(1.0, trust) * sum(probabilities)
+        next_one = min(1.0, trust) * (probabilities[-1] if count else 1.0)
+        pays = next_one / more > GAIN * tokens / (base + slope * streams + count * more)
+        if not pays and not count:
+            self._missed()
+        return pays
+
     def observed(self, probabilities: Sequence[float], accepted: int) -> None:
         """A draft with these path probabilities had so many nodes accepted."""
         if self._trial:

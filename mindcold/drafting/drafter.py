@@ -22,6 +22,13 @@ class Draft:
         """One path."""
         return cls(list(tokens), list(range(-1, len(tokens) - 1)), [1.0] * len(tokens))
 
+    def add(self, token: int, parent: int, probability: float = 1.0) -> int:
+        """One more node after another (-1 for the last known token); its number."""
+        self.tokens.append(token)
+        self.parents.append(parent)
+        self.probabilities.append(probability)
+        return len(self.tokens) - 1
+
     def child(self, node: int, token: int) -> int:
         """The node with this token after another (-1 for the last known token), -1 for none."""
         known = zip(range(len(self.tokens)), self.parents, self.tokens, strict=True)
@@ -52,6 +59,8 @@ class Drafter(Protocol):
 
     best: int
     """How many of the best tokens of every verified row it learns from."""
+    size: int | None
+    """Nodes every draft has; None leaves it to what rows cost."""
 
     def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
         """A tree of at most `budget` tokens to follow `ids`, siblings different; those below `floor` need not be in."""

@@ -58,15 +58,18 @@ class Sequence:
             assert mine.adapter == theirs.adapter and len(mine.chain()) <= MAX_DEPTH
         self.length, self.pending = leader.length, []
 
-    def copy(self, leader: "Sequence", start: int) -> None:
+    def copy(self, leader: "Sequence", start: int, path: Items[int] = ()) -> None:
         """Take over the committed tokens of another from position `start` on, up to which the two agree.
 
-        The keys and values are copied at the start of the next step.
+        `path` are nodes of the draft that the last step has written after them, to follow them here; the leader must
+        not have accepted any yet. The keys and values are copied at the start of the next step.
         """
+        end = leader.length
         for mine, theirs in zip(self.streams, leader.streams, strict=True):
-            places = range(start, leader.length)
+            places = range(start, end)
             self.engine.move((theirs.slot(place), mine.slot(place)) for place in places)
-        self.length = leader.length
+            self.engine.move((theirs.slot(end) + node, mine.slot(end + i)) for i, node in enumerate(path))
+        self.length = end + len(path)
 
     def close(self) -> None:
         """Give the slots back."""

@@ -46,6 +46,11 @@ class StepCost:
             start = min(seconds, 1.5 * (base + slope * rows)) - slope * rows
             self._level = max(FORGET * base + (1 - FORGET) * start, LEAST * seconds)
 
+    @property
+    def known(self) -> bool:
+        """Whether any step was measured."""
+        return self._level is not None
+
     def line(self) -> tuple[float, float]:
         """Seconds of a step without rows, above 0, and what a row adds, not below 0."""
         if self._level is None:

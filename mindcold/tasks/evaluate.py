@@ -26,6 +26,12 @@ class Record:
     target_passes: int
     draft_passes: int
     scores: dict[str, float]
+    drafted: int = 0
+    accepted: int = 0
+    weight_bytes: int = 0
+    """Memory of the weights of all models it used."""
+    kv_bytes: int = 0
+    """Memory of the keys and values that were reserved for it."""
 
 
 @dataclass(slots=True)
@@ -43,7 +49,7 @@ class Evaluation:
         return list(next(iter(self.records.values()))[0].scores)
 
     def column(self, label: str, name: str) -> np.ndarray:
-        """A figure of every item, float64 [items]: one of `metrics`, seconds, tokens, target_passes or draft_passes."""
+        """A figure of every item, float64 [items]: one of `metrics`, tokens, or a field of Record."""
         records = self.records[label]
         if name == "tokens":
             return np.array([len(record.token_ids) for record in records], np.float64)
@@ -159,5 +165,6 @@ class ItemDecoder:
         return [self._record(item, out, seconds) for out in outs]
 
     def _record(self, item: Item, out: Any, seconds: float) -> Record:
-        passes = out.stats.target_passes, out.stats.draft_passes
-        return Record(out.text, list(out.token_ids), seconds, *passes, self._task.score(item, out.text))
+        stats, scores = out.stats, self._task.score(item, out.text)
+        passes = stats.target_passes, stats.draft_passes, scores, stats.drafted, stats.accepted
+        return Record(out.text, list(out.token_ids), seconds, *passes, stats.weight_bytes, stats.kv_bytes)

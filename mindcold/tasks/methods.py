@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from mindcold.decoding.method import CONTRASTIVE, METHODS
 from mindcold.errors import RequestError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -49,6 +50,32 @@ def parse_method(text: str, flag: str = "--methods") -> MethodSpec:
             raise RequestError(f"{flag}: {text[:80]!r}: {key} is given twice")
         options[key] = _value(value)
     return MethodSpec(text, name, options)
+
+
+def presets(adapter: bool, constrained: bool, model: str | None, model_adapter: str | None) -> list[MethodSpec]:
+    """Every method with every draft that can run: with or without an adapter, constraints and a drafting model.
+
+    What is the same under two names is there once, under the shorter.
+    """
+    found: dict[tuple[Any, ...], MethodSpec] = {}
+    by_model = {"draft": model} | ({"draft_adapter": model_adapter} if model_adapter else {})
+    for method in METHODS.values():
+        if (method.score == CONTRASTIVE and not adapter) or (method.search.constrained and not constrained):
+            continue
+        if "amateur" in method.search.keywords:
+            more = {"draft_adapter": model_adapter} if model_adapter else {}
+            rows = [{"amateur": "base"}] if adapter else []
+            rows += [{"amateur": model} | more] if model else []
+        else:
+            rows = [{} if draft == method.draft else {"draft": draft} for draft in method.drafts]
+            rows += [by_model] if model and method.models else []
+        for options in rows:
+            label = ",".join(f"{key}={value}" for key, value in options.items())
+            spec = MethodSpec(f"{method.name}:{label}" if label else method.name, method.name, options)
+            kind = method.score, method.search, method.sampled, *sorted(({"draft": method.draft} | options).items())
+            if kind not in found or len(spec.label) < len(found[kind].label):
+                found[kind] = spec
+    return list(found.values())
 
 
 def _value(text: str) -> Any:

@@ -27,6 +27,12 @@ def rows(found: Evaluation, seed: int = 0) -> list[dict[str, Any]]:
             float(found.column(label, "draft_passes").mean()),
         )
         row["tokens per pass"] = ratio(tokens, passes, seed)
+        drafted = found.column(label, "drafted").sum()
+        row["accepted"] = float(found.column(label, "accepted").sum() / drafted) if drafted else None
+        row["ms per token"] = float(1000 * seconds.sum() / tokens.sum()) if tokens.sum() else None
+        row["weights, MB"], row["KV, MB"] = (
+            float(found.column(label, name).max() / 1e6) for name in ("weight_bytes", "kv_bytes")
+        )
         same = [a.token_ids == b.token_ids for a, b in zip(records, found.records[first], strict=True)]
         row["same text"] = None if label == first else sum(same) / len(same)
         table.append(row)
@@ -55,11 +61,16 @@ def plain(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def table(found: list[dict[str, Any]], metrics: list[str]) -> str:
+DETAILS = ("accepted", "ms per token", "weights, MB", "KV, MB")
+"""Figures of a comparison of all methods, which a table of few leaves to its file."""
+
+
+def table(found: list[dict[str, Any]], metrics: list[str], details: bool = False) -> str:
     """Rows as aligned text: scores in per cent with their interval, a star at differences that exclude zero."""
     from tabulate import tabulate
 
-    names = [name for name in found[0] if any(row[name] is not None for row in found)]
+    shown = [name for name in found[0] if details or name not in DETAILS]
+    names = [name for name in shown if any(row[name] is not None for row in found)]
     cells = [[_cell(name, row[name], metrics) for name in names] for row in found]
     return tabulate(cells, headers=names, disable_numparse=True, colalign=["left"] + ["right"] * (len(names) - 1))
 
@@ -74,7 +85,7 @@ def _cell(name: str, value: Any, metrics: list[str]) -> str:
         return f"{100 * value.value:{sign}.1f}{star} ({100 * value.low:{sign}.1f} to {100 * value.high:{sign}.1f})"
     if isinstance(value, Estimate):
         return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
-    if name == "same text":
+    if name in ("same text", "accepted"):
         return f"{value:.0%}"
     return f"{value:.3f}" if name == "seconds" else f"{value:.1f}" if isinstance(value, float) else str(value)
 

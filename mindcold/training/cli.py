@@ -14,10 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags."""
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--model", help="HuggingFace model folder to start from, or a name from the model zoo")
+    start.add_argument("--draft-of", help="model that a new, small one of its vocabulary is to draft for")
     start.add_argument("--config", type=Path, help="config.json of a new model; needs --tokenizer")
     parser.add_argument("--tokenizer", type=Path, help="folder with the tokenizer (default: that of --model)")
     parser.add_argument("--output", type=Path, required=True, help="folder of the result; the run is kept in its run/")
     parser.add_argument("--restart", action="store_true", help="forget the run that is in --output")
+
+    draft = parser.add_argument_group("draft", "shape of what --draft-of trains; its embeddings begin as the model's")
+    draft.add_argument("--draft-hidden-size", type=int, default=192, help="a multiple of the head's (default 192)")
+    draft.add_argument("--draft-layers", type=int, default=4, help="default 4")
 
     data = parser.add_argument_group("data")
     data.add_argument("--data", type=Path, required=True, help=".txt, a document per line, or .jsonl of examples")

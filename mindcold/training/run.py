@@ -23,6 +23,7 @@ from mindcold.ops import frozen_matmul
 from mindcold.tokenizer import Tokenizer
 from mindcold.training import checkpoint
 from mindcold.training.data import TrainingSet
+from mindcold.training.draft_start import draft_config, draft_weights
 from mindcold.training.export import export_adapter, export_model
 from mindcold.training.lora import LoraSettings
 from mindcold.training.model import TrainingLM, initial_weights
@@ -85,9 +86,7 @@ class TrainingRun:
     def execute(self, stopped: Callable[[], bool]) -> Outcome:
         """Train to the end, or until `stopped` says so, and export what was asked for."""
         args, config = self._args, self._config
-        weights: Mapping[str, np.ndarray]
-        weights = initial_weights(config, args.seed) if self._folder is None else StoredWeights(self._folder, config)
-        network = TrainingLM(config, weights, self._lora, self._dtype)
+        network = TrainingLM(config, self._weights(), self._lora, self._dtype)
         self._work.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(
             network, self._data, self._settings, self._work, self._held_out, rank=self._rank, stopped=stopped
@@ -113,15 +112,27 @@ class TrainingRun:
             if (self._home / name).is_file():
                 shutil.copyfile(self._home / name, args.output / name)
 
+    def _weights(self) -> Mapping[str, np.ndarray]:
+        """What training starts from."""
+        if self._folder is None:
+            return initial_weights(self._config, self._args.seed)
+        if self._args.draft_of is None:
+            return StoredWeights(self._folder, self._config)
+        target = Checkpoint(self._folder, ModelConfig.from_folder(self._folder))
+        return draft_weights(self._config, target, self._args.seed)
+
     def _start(self) -> tuple[Path | None, ModelConfig]:
         """The folder to start from (None for a new model) and the configuration of what is trained."""
         args = self._args
-        if args.model is None:
+        if args.model is None and args.draft_of is None:
             return None, _writable(parse_config(read_json(args.config), str(args.config)))
         from mindcold.model_folder import find_folder
 
-        folder = find_folder(args.model)
-        return folder, _writable(ModelConfig.from_folder(folder))
+        folder = find_folder(args.model or args.draft_of)
+        config = _writable(ModelConfig.from_folder(folder))
+        if args.draft_of is not None:
+            config = draft_config(config, args.draft_hidden_size, args.draft_layers)
+        return folder, config
 
     def _adapter(self) -> LoraSettings | None:
         """Adapter settings, or None to train the whole model."""
@@ -129,7 +140,7 @@ class TrainingRun:
         if args.lora_rank is None:
             return None
         if args.model is None:
-            raise TrainingError("--lora-rank: an adapter is trained on top of --model, not of --config")
+            raise TrainingError("--lora-rank: an adapter is trained on top of --model, not of a new model")
         alpha = args.lora_alpha if args.lora_alpha is not None else 2.0 * args.lora_rank
         patterns = (_pattern(args.rank_pattern, "rank_pattern"), _pattern(args.alpha_pattern, "alpha_pattern"))
         return LoraSettings(
@@ -152,7 +163,7 @@ class TrainingRun:
     def _encoder(self) -> TextEncoder:
         eos = self._config.eos_token_ids
         if not eos:
-            where = self._args.model or self._args.config
+            where = self._folder or self._args.config
             raise TrainingError(f"{where}: eos_token_id: missing; training marks the end of each text")
         return TextEncoder(Tokenizer(self._home), eos[0], self._config.bos_token_id)
 
@@ -194,6 +205,8 @@ class TrainingRun:
         found["model"] = _sha256(args.config) if self._folder is None else fingerprint(self._folder)
         found["data"] = _sha256(args.data)
         found["held_out"] = _sha256(args.held_out) if args.held_out else None
+        if args.draft_of is not None:
+            found["draft"] = [args.draft_hidden_size, args.draft_layers]
         found["processes"], found["dtype"] = self._rank.size, self._dtype
         return json.loads(json.dumps(found))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import mindcold
+from tests.decoding.pairs import load_pair, write_noisy
 from tests.folders import load_random
 
 PROMPTS = [[5, 9, 33], [7], [11, 12, 13, 14]]
@@ -118,10 +119,57 @@ def test_a_long_prompt_is_fed_in_parts(llm):
         ({"num_beams": 0}, "num_beams"),
         ({"num_beams": 65}, "num_beams"),
         ({"length_penalty": float("nan")}, "length_penalty"),
-        ({"draft": "trigram"}, "draft"),
+        ({"draft": "lookahead"}, "draft"),
         ({"do_sample": True}, "do_sample"),
     ],
 )
 def test_what_cannot_be(llm, options, message):
     with pytest.raises(mindcold.MindcoldError, match=message):
         llm.generate([5, 9], "beam", **options)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return load_pair(tmp_path_factory.mktemp("beams"), seed=2, noise=0.02)
+
+
+@pytest.mark.parametrize("more", [{}, {"score": "contrastive", "alpha": 0.2, "beta": 1.0}, {"min_new_tokens": 5}])
+@pytest.mark.parametrize("beams", [2, 5])
+def test_beams_with_drafts_are_those_without(pair, beams, more):
+    """AtSpeed's strict rule (arXiv 2410.05165), drafts by a model, by the base and by tables."""
+    llm, draft = pair
+    passes = [0, 0]
+    for prompt in PROMPTS:
+        greedy = llm.generate(prompt, max_new_tokens=10, eos_token_id=[]).token_ids
+        for eos in ([], [greedy[3], greedy[8]]):
+            options = {"num_beams": beams, "max_new_tokens": 10, "eos_token_id": eos} | more
+            plain = llm.generate(prompt, "beam", **options)
+            for source in (draft, {"draft": "base"}, {"draft": "trigram"}):
+                out = llm.generate(prompt, "beam", **source, **options)
+                assert (out.token_ids, out.finish_reason) == (plain.token_ids, plain.finish_reason)
+                if source is draft:
+                    passes[0] += plain.stats.target_passes
+                    passes[1] += out.stats.target_passes
+                    assert sum(out.stats.accept_lengths) == out.stats.target_passes
+    assert more or passes[1] < 0.8 * passes[0]
+
+
+def test_beams_with_drafts_in_a_mixed_batch(pair):
+    llm, draft = pair
+    options = {"num_beams": 3, "max_new_tokens": 9, "eos_token_id": []}
+    requests = [mindcold.Request(prompt, "beam", **draft, **options) for prompt in PROMPTS]
+    requests += [mindcold.Request(PROMPTS[0], "cold", **draft, max_new_tokens=9, eos_token_id=[])]
+    together = llm.generate(requests)
+    for request, out in zip(requests, together, strict=True):
+        assert out.token_ids == llm.generate(request).token_ids
+
+
+def test_a_draft_that_is_the_model_saves_all_it_can(pair, tmp_path):
+    """Drafts of the same weights, wider than the beams: every step drafted is verified."""
+    llm, _ = pair
+    same = str(write_noisy(tmp_path / "same", llm.folder, noise=0.0))
+    options = {"adapter": "base", "num_beams": 3, "max_new_tokens": 12, "eos_token_id": []}
+    plain = llm.generate([5, 9], "beam", **options)
+    out = llm.generate([5, 9], "beam", draft=same, **options)
+    assert out.token_ids == plain.token_ids
+    assert plain.stats.target_passes == 12 and out.stats.target_passes == 3

@@ -1,0 +1,133 @@
+"""Drafts for beam search (the part of AtSpeed that needs no training, Lin et al., arXiv 2410.05165).
+
+A wider beam of a drafting model, or what the trigram tables hold likely after each beam; one pass of the target then
+verifies all beams, each with its tree.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from mindcold.constraints import ConstraintSet
+from mindcold.decoding.draft_text import DraftText
+from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.masks import allowed_after
+from mindcold.decoding.request import RequestState
+from mindcold.drafting import Draft
+from mindcold.engine import Sequence as KVSequence
+
+LEVELS = 3
+"""Steps ahead that are drafted by default."""
+
+WIDER = 2
+"""Beams of the draft for each of the target's."""
+
+Drafting = Generator[ForwardRequest, list[ForwardResult], list[Draft]]
+
+
+class Drafted(Protocol):
+    """A beam, as far as drafts have to know it."""
+
+    tokens: list[int]
+    state: ConstraintSet | None
+
+    @property
+    def total(self) -> float: ...
+
+
+def draft_nodes(state: RequestState) -> int:
+    """Nodes of all trees of a step at most."""
+    beams = state.params.num_beams
+    return min(state.params.draft_tokens or LEVELS * WIDER * beams, MAX_SCORED - beams)
+
+
+def draft_sequences(state: RequestState) -> list[SequenceSpec]:
+    """Sequences of the model that drafts, if one does: the prompt, and one for each beam."""
+    if not state.rollouts:
+        return []
+    main, *_ = state.rollouts.sequences(len(state.prompt) + draft_nodes(state))
+    beam = SequenceSpec(main.engine, main.adapters, state.max_new_tokens + draft_nodes(state))
+    return [main, *[beam] * state.params.num_beams]
+
+
+class BeamDrafts:
+    """One request's drafts after its beams."""
+
+    def __init__(self, state: RequestState, sequences: Sequence[KVSequence]):
+        self._state, self._count = state, draft_nodes(state)
+        texts = [DraftText(sequence) for sequence in sequences]
+        self._prompt, self._texts = (texts[0] if texts else None), texts[1:]
+
+    def drafts(self, beams: Sequence[Drafted], room: int) -> Drafting:
+        """A tree after each beam, of `room` levels at most."""
+        if self._prompt is None:
+            return self._recalled(beams, room)
+        found = yield from self._searched(beams, room)
+        return found
+
+    def _recalled(self, beams: Sequence[Drafted], room: int) -> list[Draft]:
+        """What the tables hold likely."""
+        state, found = self._state, []
+        for beam in beams:
+            draft = Draft()
+            if state.drafter and room > 0 and self._count >= len(beams):
+                draft = state.drafter.propose([*state.prompt, *beam.tokens], self._count // len(beams))
+            found.append(draft)
+        return found
+
+    def _searched(self, beams: Sequence[Drafted], room: int) -> Drafting:
+        """The best paths of a wider beam search by the model, which goes on from the target's sums."""
+        state, width = self._state, WIDER * self._state.params.num_beams
+        source = state.rollouts
+        assert source
+        room = min(room, source.limit - len(state.prompt) - len(beams[0].tokens))
+        drafts = [Draft() for _ in beams]
+        masks = [self.allowed(beam, Draft())[1] for beam in beams]
+        sums, frontier = [[beam.total] for beam in beams], [(i, -1) for i in range(len(beams))]
+        count = self._count
+        while frontier and room > 0 and count > 0:
+            given = zip(self._stand(beams), drafts, masks, strict=True)
+            feeds = [Feed(text.sequence, draft, mask) for text, draft, mask in given]
+            results = yield ForwardRequest(feeds, best=width, drafting=True)
+            found = []
+            for beam, node in frontier:
+                said = results[beam].verified()
+                assert said is not None
+                for token, logprob in zip(said.best[1 + node].tolist(), said.logprobs[1 + node].tolist(), strict=True):
+                    if token >= 0:
+                        found.append((sums[beam][1 + node] + logprob, beam, node, token))
+            found.sort(key=lambda item: (-item[0], item[1:]))
+            frontier = []
+            for total, beam, node, token in found[: min(width, count)]:
+                frontier.append((beam, drafts[beam].add(token, node)))
+                sums[beam].append(total)
+            count, room = count - len(frontier), room - 1
+            frontier = [(beam, node) for beam, node in frontier if drafts[beam].tokens[node] not in state.eos]
+            pairs = [self.allowed(beam, draft) for beam, draft in zip(beams, drafts, strict=True)]
+            if any(len(kept.tokens) < len(draft.tokens) for (kept, _), draft in zip(pairs, drafts, strict=True)):
+                return [kept for kept, _ in pairs]  # a constraint has failed after a node
+            masks = [mask for _, mask in pairs]
+        return drafts
+
+    def allowed(self, beam: Drafted, draft: Draft) -> tuple[Draft, list[Mask]]:
+        """The part of a draft that may come after a beam, and the masks of its feed, if anything is forbidden."""
+        state = self._state
+        if not state.filter.active(len(beam.tokens)):
+            return draft, []
+        root = state.filter.mask([*state.prompt, *beam.tokens], len(beam.tokens), beam.state)
+        kept, below = allowed_after(state, beam.tokens, beam.state, draft)
+        return kept, [root, *below]
+
+    def _stand(self, beams: Sequence[Drafted]) -> list[DraftText]:
+        """The draft's sequences after the beams, each the one that holds most of its beam."""
+        state, prompt, free, found = self._state, self._prompt, list(self._texts), []
+        assert prompt
+        if not beams[0].tokens:
+            prompt.follow(state.prompt)
+            return [prompt]
+        for beam in beams:
+            ids = [*state.prompt, *beam.tokens]
+            text = max(free, key=lambda text: text.common(ids))
+            free.remove(text)
+            text.follow(ids, prompt)
+            found.append(text)
+        return found
