@@ -18,6 +18,7 @@ class Replay:
     """A drafter that knows the continuation: a chain whose every token is right with a set probability."""
 
     best = 0
+    size: int | None = None
 
     def __init__(self, prompt: int, truth: Sequence[int], rate: float, vocab_size: int):
         self._prompt, self._truth, self._rate, self._size = prompt, truth, rate, vocab_size

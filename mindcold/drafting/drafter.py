@@ -59,8 +59,11 @@ class Drafter(Protocol):
 
     best: int
     """How many of the best tokens of every verified row it learns from."""
-    size: int | None
-    """Nodes every draft has; None leaves it to what rows cost."""
+
+    @property
+    def size(self) -> int | None:
+        """Nodes every draft has; None leaves it to what rows cost."""
+        ...
 
     def propose(self, ids: Sequence[int], budget: int, floor: float = 0.0) -> Draft:
         """A tree of at most `budget` tokens to follow `ids`, siblings different; those below `floor` need not be in."""

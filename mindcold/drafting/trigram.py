@@ -203,7 +203,7 @@ def _table(path: str | Path, tensors: dict[str, np.ndarray], number: int, vocab_
 class TrigramDrafter:
     """One request's view of the tables."""
 
-    size = None
+    size: int | None = None
 
     def __init__(self, tables: TrigramTables, key: TableKey, search: str = "best_first", adaptation: str = "decay"):
         self._tables, self._own = tables, tables.own(key)

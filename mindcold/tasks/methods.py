@@ -64,7 +64,7 @@ def presets(adapter: bool, constrained: bool, model: str | None, model_adapter: 
             continue
         if "amateur" in method.search.keywords:
             more = {"draft_adapter": model_adapter} if model_adapter else {}
-            rows = [{"amateur": "base"}] if adapter else []
+            rows: list[dict[str, Any]] = [{"amateur": "base"}] if adapter else []
             rows += [{"amateur": model} | more] if model else []
         else:
             rows = [{} if draft == method.draft else {"draft": draft} for draft in method.drafts]

@@ -28,6 +28,7 @@ class Scripted:
     prompt = 0
     kind = "oracle"
     best = 3
+    size = None
     made: list = []
 
     def __init__(self, tables, key, search, adaptation):
