@@ -340,7 +340,6 @@ def test_minimum_length_holds(llm):
         ({"method": "cdlh", "constraint": 5}, "constraint"),
         ({"method": "cdlh", "constraints": [None, None]}, "one for each of 1 prompts"),
         ({"method": "cdlh", "constraint": ["apple"]}, "tokenizer"),
-        ({"method": "greedy", "draft": "base"}, "draft"),
     ],
 )
 def test_what_cannot_be(llm, options, message):
