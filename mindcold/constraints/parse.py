@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mindcold.constraints.items import OneOf
 from mindcold.constraints.keywords import Forbidden, Keywords
 from mindcold.constraints.protocol import Constraint
 from mindcold.constraints.regex import Json, Regex
 from mindcold.constraints.rewards import TextReward
+from mindcold.constraints.sql import SqlExecutes
 from mindcold.errors import RequestError
 
 PLAIN: dict[str, tuple[Callable[[Any], Constraint], type | tuple[type, ...], str]] = {
@@ -14,8 +16,11 @@ PLAIN: dict[str, tuple[Callable[[Any], Constraint], type | tuple[type, ...], str
     "forbidden": (Forbidden, list, "a list of phrases"),
     "regex": (Regex, str, "a regular expression"),
     "json_schema": (Json, (str, dict), "a JSON schema"),
+    "choice": (OneOf, list, "a list of texts"),
+    "sql": (SqlExecutes, str, "the schema of a database"),
 }
-"""Constraints by the name they have in plain data, with the type of their value and what it is."""
+"""Constraints by the name they have in plain data, with the type of their value and what it is; what executes Python
+has none."""
 
 
 def parse_constraint(given: Any) -> list[Constraint]:

@@ -10,6 +10,12 @@ from mindcold.errors import one_line
 STEPS = 200_000
 """Virtual machine instructions of sqlite a query may take."""
 
+SCHEMA_STEPS = 100 * STEPS
+"""Those each statement of a schema may take, with its data."""
+
+VALUE_BYTES = 1 << 24
+"""Bytes of a text or blob, where Python can limit them (3.11 and later)."""
+
 BLANK = re.compile(r"(?:[ \t\n\f\r;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 """What may be in front of a statement: white space, comments, empty statements."""
 
@@ -22,7 +28,8 @@ class SqlExecutes:
 
     The text as a whole is judged. White space, comments and semicolons around the statement do not count; with more
     statements after it the value is 1/2 if all can be parsed, and with anything else 0. Every evaluation has a database
-    of its own in memory, without extensions and without files, and ends after a set number of instructions.
+    of its own in memory, without extensions and without files, and ends after a set number of instructions; so has the
+    schema, which may come from a request.
     """
 
     cumulative = False
@@ -30,9 +37,8 @@ class SqlExecutes:
     def __init__(self, schema: str = ""):
         self.schema = schema
         try:
-            with sqlite3.connect(":memory:") as database:
-                database.executescript(schema)
-        except sqlite3.Error as error:
+            self._database().close()
+        except (sqlite3.Error, ValueError) as error:
             raise ConstraintError(f"constraint SqlExecutes: schema: {one_line(error)}") from None
 
     def start(self, vocabulary: Vocabulary) -> State:
@@ -43,14 +49,26 @@ class SqlExecutes:
         """The value of one text: 0, 1/2 or 1."""
         return self._run(text)[0]
 
-    def _run(self, text: str) -> tuple[float, str]:
-        """Its value, and what sqlite says of it."""
+    def _database(self) -> sqlite3.Connection:
+        """A database of the schema, which cannot do more than is said above."""
         database = sqlite3.connect(":memory:")
         database.text_factory = bytes  # text that is not UTF-8 can be read too
+        if hasattr(database, "setlimit"):
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
+        database.set_authorizer(_authorise)
         try:
+            database.set_progress_handler(lambda: 1, SCHEMA_STEPS)
             database.executescript(self.schema)
-            database.set_authorizer(_authorise)
-            database.set_progress_handler(lambda: 1, STEPS)
+        except BaseException:
+            database.close()
+            raise
+        database.set_progress_handler(lambda: 1, STEPS)
+        return database
+
+    def _run(self, text: str) -> tuple[float, str]:
+        """Its value, and what sqlite says of it."""
+        database = self._database()
+        try:
             statement, rest = first_statement(text)
             if not statement:
                 return 0.0, "no statement"

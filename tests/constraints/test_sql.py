@@ -99,3 +99,15 @@ def test_a_schema_that_is_none_is_one_line():
     with pytest.raises(ConstraintError, match=r"^constraint SqlExecutes: schema: ") as caught:
         SqlExecutes("create tabel\nx")
     assert "\n" not in str(caught.value)
+
+
+def test_a_schema_reaches_no_file_and_ends(tmp_path):
+    """It may come from a request."""
+    path = tmp_path / "x.db"
+    for schema in (f"attach database '{path}' as x; create table x.t (a)", f"vacuum into '{path}'"):
+        with pytest.raises(ConstraintError, match="schema: "):
+            SqlExecutes(schema)
+    assert not list(tmp_path.iterdir())
+    endless = "create table t as with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    with pytest.raises(ConstraintError, match="schema: interrupted"):
+        SqlExecutes(endless)
