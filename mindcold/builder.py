@@ -11,9 +11,10 @@ from mindcold.drafting import DRAFT_MODEL, NgramDrafter, TableKey, TrigramDrafte
 from mindcold.engine import Engine
 from mindcold.errors import RequestError
 from mindcold.model.adapter_bank import BASE_ADAPTER
+from mindcold.precisions import Precisions
 from mindcold.prompts import PromptEncoder
 from mindcold.request import BASE, Request
-from mindcold.sampling_params import DRAFTS, SamplingParams
+from mindcold.sampling_params import DRAFTS, PRECISION, SamplingParams
 from mindcold.tokenizer import Tokenizer
 
 
@@ -27,9 +28,10 @@ class RequestBuilder:
         tokenizer: Tokenizer | None,
         encoder: PromptEncoder,
         draft_models: DraftModels,
+        precisions: Precisions,
     ):
         self._engine, self._config, self._tokenizer = engine, config, tokenizer
-        self._encoder, self._draft_models = encoder, draft_models
+        self._encoder, self._draft_models, self._precisions = encoder, draft_models, precisions
         self.defaults: dict[str, DecodingDefaults] = {}
         """Decoding defaults by the name of the adapter."""
 
@@ -77,6 +79,7 @@ class RequestBuilder:
             constraints=watched,
             cumulative=any(item.cumulative for item in constraints),
             draft=draft,
+            lower=self._precisions.engine(params.low_dtype) if PRECISION in method.search.keywords else None,
         )
         self._add_drafts(state, trigrams)
         return state

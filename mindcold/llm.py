@@ -24,6 +24,7 @@ from mindcold.model import CausalLMFactory, Weights
 from mindcold.model_folder import find_folder
 from mindcold.ops.lora_linear import DTYPES
 from mindcold.output import Output, TextStream, Token, output_of
+from mindcold.precisions import Precisions
 from mindcold.prompts import PromptEncoder, is_single
 from mindcold.request import BASE, Prompt, Request
 from mindcold.tokenizer import Tokenizer
@@ -96,7 +97,13 @@ class LLM:
         self.forget_drafts()
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
         drafts = DraftModels(engine, self.config.vocab_size, dtype, backend)
-        self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, drafts)
+        self._precisions = Precisions(engine, dtype)
+        self.builder = RequestBuilder(self.engine, self.config, self.tokenizer, self._encoder, drafts, self._precisions)
+
+    @property
+    def weight_bytes(self) -> dict[str, int]:
+        """Memory of the base's matrices by dtype, bytes: the loaded ones, and lower ones once they have been used."""
+        return self._precisions.weight_bytes
 
     @property
     def adapters(self) -> list[str]:
@@ -196,7 +203,7 @@ class LLM:
             streamer.end()
         if single and states[0].error:
             raise states[0].error
-        outputs = [output_of(state, stream.text) for state, stream in zip(states, streams, strict=True)]
+        outputs = [output_of(state, stream) for state, stream in zip(states, streams, strict=True)]
         return outputs[0] if single else outputs
 
     def stream(

@@ -1,6 +1,6 @@
 """What generation returns: tokens as they come, and the whole when it is done."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mindcold.decoding import RequestState
@@ -56,6 +56,18 @@ class GenerationStats:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedText:
+    """One of the texts a search has found."""
+
+    token_ids: list[int]
+    text: str
+    score: float
+    """Sum of its log-probabilities / length ** length_penalty for beams, their mean for samples."""
+    reward: float | None = None
+    """Value of its constraints, where they rank it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """One finished generation."""
 
@@ -66,6 +78,8 @@ class Output:
     finish_reason: str
     """"stop" for end-of-text or a stop string, "length" for max_new_tokens, "error" for a request that failed."""
     stats: GenerationStats
+    ranked: list[RankedText] = field(default_factory=list)
+    """All texts a search has found (beams, samples), the given one first; empty for methods that write one."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -76,6 +90,7 @@ class TextStream:
     """The text of a request as its tokens come; a stopping criterion where stop strings are given."""
 
     def __init__(self, tokenizer: Tokenizer | None, stops: tuple[str, ...]):
+        self._tokenizer = tokenizer
         self._writer, self._stops, self._tail = Detokenizer(tokenizer), stops, ""
         self._pieces: list[str] = []
         self._read = 0
@@ -92,6 +107,18 @@ class TextStream:
         self._pieces.append(piece)
         return ended
 
+    def fresh(self) -> "TextStream":
+        """One for another text with the same stop strings."""
+        return TextStream(self._tokenizer, self._stops)
+
+    def whole(self, token_ids: list[int]) -> str:
+        """The text of token ids, cut as this one."""
+        stream = self.fresh()
+        for i, token in enumerate(token_ids):
+            if stream(token, i == len(token_ids) - 1):
+                break
+        return stream.text
+
     def next(self) -> str:
         """What the next token that has not been read yet adds to the text."""
         self._read += 1
@@ -103,8 +130,8 @@ class TextStream:
         return "".join(self._pieces)
 
 
-def output_of(state: RequestState, text: str) -> Output:
-    """The Output of a request that has ended."""
+def output_of(state: RequestState, stream: TextStream) -> Output:
+    """The Output of a request that has ended, whose text went through `stream`."""
     count = len(state.token_ids)
     decoding = state.ended - state.first_token
     stats = GenerationStats(
@@ -127,7 +154,11 @@ def output_of(state: RequestState, text: str) -> Output:
         kv_bytes=state.kv_bytes,
         error=str(state.error) if state.error else None,
     )
-    return Output(list(state.token_ids), text, state.finish_reason or "length", stats)
+    ranked = [
+        RankedText(item.token_ids, stream.whole(item.token_ids), round(item.score, 6), item.reward)
+        for item in state.ranked
+    ]
+    return Output(list(state.token_ids), stream.text, state.finish_reason or "length", stats, ranked)
 
 
 def _stop_end(text: str, stops: tuple[str, ...]) -> int | None:

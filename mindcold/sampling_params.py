@@ -22,8 +22,11 @@ DRAFTS: dict[str, dict[str, Any]] = {
 """Names of drafts without a second model, and the keywords they stand for where none is given; aded is as published
 (arXiv 2407.12021 and its code), lookahead is lookahead decoding (arXiv 2402.02057)."""
 
-ALWAYS, SAMPLING, CONTRAST, SCORE = "always", "sampling", "contrast", "score"
+ALWAYS, SAMPLING, CONTRAST, SCORE, PRECISION = "always", "sampling", "contrast", "score", "precision"
 """What a method must have for a keyword to mean something; other groups are named by the method's search."""
+
+DTYPES = ("float32", "bfloat16", "int8")
+"""How weights are kept, from the highest precision on."""
 
 DRAFT, TABLES, MODEL_DRAFT, DRAFT_ADAPTER, WINDOW = "draft", "tables", "draft model", "draft adapter", "window"
 """The same of a draft, see `draft_groups`."""
@@ -112,6 +115,12 @@ class SamplingParams:
     )
     num_beams: int = _param(4, "sequences beam search follows", int, "beam", low=1, high=64)
     length_penalty: float = _param(1.0, "beam search divides by the length to this power", float, "beam")
+    rerank: bool = _param(False, "take the ended beam that is worth most to constraint=", bool, "beam")
+    num_candidates: int = _param(8, "texts best_of draws", int, "best of", low=1, high=64)
+    high_precision_steps: int = _param(
+        10, "tokens pmpd decides with the loaded weights, beside the prompt", int, PRECISION, low=1
+    )
+    low_dtype: str = _param("int8", "of the weights pmpd goes on with", str, PRECISION, choices=DTYPES)
     lookahead: int = _param(8, "tokens cdlh and cdsl look ahead", int, "lookahead", low=0, high=64)
     candidates: int = _param(16, "best tokens they choose from", int, "lookahead", low=1, high=32)
     reward_weight: float = _param(
@@ -130,6 +139,8 @@ class SamplingParams:
             value = getattr(self, item.name)
             if value is not None or item.default is not None:
                 _check(item.name, value, item.metadata)
+        if self.rerank and self.constraint is None:
+            raise RequestError("rerank: beams are ranked by a constraint; give constraint=")
         for text in self.stops:
             if not isinstance(text, str) or not text:
                 raise RequestError(f"stop_strings: non-empty strings are expected, found {text!r}")

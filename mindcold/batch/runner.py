@@ -85,5 +85,5 @@ class Runner:
         running = self._running.pop(id(state))
         self.drafted += state.drafted
         self.accepted += state.accepted
-        running.choice.output = output_of(state, running.stream.text)
+        running.choice.output = output_of(state, running.stream)
         return running.key, running.choice

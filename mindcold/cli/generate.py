@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--chat", metavar="TEXT", help="a user message, put through the model's chat template")
     prompt.add_argument("--ids", help="prompt as comma-separated token ids")
     parser.add_argument(
-        "--method", help="greedy, sample, cold, aded, beam, cdlh or cdsl (default the adapter's own, else greedy)"
+        "--method",
+        help="greedy, sample, cold, aded, pmpd, beam, best_of, cdlh or cdsl (default the adapter's own, else greedy)",
     )
     parser.add_argument("--warm-drafts", type=Path, metavar="FILE", help="text to fill the trigrams from, line by line")
     parser.add_argument("--load-drafts", type=Path, metavar="FILE", help="trigrams that --save-drafts wrote")

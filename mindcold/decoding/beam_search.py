@@ -16,7 +16,8 @@ from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
 from mindcold.decoding.beam_draft import BeamDrafts, draft_nodes, draft_sequences
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
-from mindcold.decoding.request import RequestState, SelectedToken
+from mindcold.decoding.ranking import rank
+from mindcold.decoding.request import Ranked, RequestState, SelectedToken
 from mindcold.engine import Sequence
 
 
@@ -86,12 +87,23 @@ class BeamSearch:
         for beam in beams:
             if len(beam.tokens) == state.max_new_tokens:
                 self._end(beam.tokens, beam.logprobs)
-        _, tokens, logprobs = self.ended[0]
+        state.ranked = self._ranked()
         try:
-            for token, logprob in zip(tokens, logprobs, strict=True):
+            for token, logprob in zip(state.ranked[0].token_ids, state.ranked[0].logprobs, strict=True):
                 yield SelectedToken(token, logprob)
         finally:  # the request ends with the last token
             state.teach(len(state.token_ids))
+
+    def _ranked(self) -> list[Ranked]:
+        """The ended sequences, best first: by their worth, or by what they are worth to the constraints."""
+        found = [Ranked(tokens, logprobs, worth) for worth, tokens, logprobs in self.ended]
+        start = self.state.constraints
+        if not self.state.params.rerank or start is None:
+            return found
+        forks = [start.fork() for _ in found]
+        for fork, item in zip(forks, found, strict=True):
+            fork.extend(item.token_ids)
+        return rank(found, forks)
 
     def _live(self, beams: list[Beam]) -> bool:
         """Whether the search goes on."""
@@ -131,12 +143,12 @@ class BeamSearch:
         if not len(best):
             raise ConstraintError("constraint: no token with a score is allowed here")
         living: list[tuple[int, int, float]] = []
-        for rank, number in enumerate(best.tolist()):
+        for place, number in enumerate(best.tolist()):
             beam, token = divmod(number, sums.shape[1])
             logprob = float(totals[beam][token])
             if token not in state.eos:
                 living.append((beam, token, logprob))
-            elif rank < self.count:
+            elif place < self.count:
                 self._end([*beams[beam].tokens, token], [*beams[beam].logprobs, logprob])
             if len(living) == self.count:
                 break

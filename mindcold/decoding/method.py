@@ -5,8 +5,10 @@ from typing import Protocol
 
 from mindcold import sampling_params
 from mindcold.decoding.beam_search import BeamSearch
+from mindcold.decoding.best_of import BestOf
 from mindcold.decoding.forward import SequenceSpec, Steps
 from mindcold.decoding.pair_contrast import PairContrast
+from mindcold.decoding.progressive_precision import ProgressivePrecision
 from mindcold.decoding.request import Contrast, RequestState
 from mindcold.decoding.rollout_search import RolloutSearch
 from mindcold.decoding.speculative_search import SpeculativeRolloutSearch
@@ -125,8 +127,10 @@ for row in (
     Method("cold", CONTRASTIVE, TokenTree),  # arXiv 2505.14620
     Method("aded", PLAIN, TokenTree, "trigram"),  # arXiv 2407.12021
     Method("lookahead", PLAIN, TokenTree, "lookahead"),  # arXiv 2402.02057
+    Method("pmpd", EITHER, ProgressivePrecision),  # arXiv 2410.13461
     Method("scd", PLAIN, PairContrast, "amateur", drafts=("amateur", "none"), models=False),  # arXiv 2311.08981
     Method("beam", EITHER, BeamSearch, drafts=_TABLES),  # drafts: arXiv 2410.05165
+    Method("best_of", EITHER, BestOf, drafts=("none",), models=False, sampled=True),
     Method("cdlh", EITHER, RolloutSearch, "trigram", _TABLES),  # arXiv 2402.06147
     Method("cdsl", EITHER, SpeculativeRolloutSearch, "trigram", _TABLES[1:]),  # arXiv 2412.10418
 ):

@@ -30,13 +30,13 @@ class ModelDrafts:
         self.laws: list[np.ndarray] = []
         """What the tokens of the last draft were drawn from, float64 [vocab] each; empty where they are its best."""
 
-    def draft(self) -> Drafting:
-        """What follows the text so far, as long as it pays or as `draft_tokens` says."""
+    def draft(self, room: int) -> Drafting:
+        """What follows the text so far, where `room` new tokens may come, as long as it pays or as `draft_tokens` says."""
         state, params = self._state, self._state.params
         source, budget = state.rollouts, state.draft_budget
         assert source and budget
         self.laws = []
-        room = min(state.room - 1, source.limit - len(state.context), MAX_SCORED - 1)
+        room = min(room - 1, source.limit - len(state.context), MAX_SCORED - 1)
         if room < 1 or not (params.draft_tokens or budget.ready()):
             return Draft()
         if params.draft_width > 1:

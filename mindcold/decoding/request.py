@@ -1,9 +1,8 @@
 """One request under way: what is to be decoded, what has been, and when it ends."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.sampling import TokenFilter
@@ -25,6 +24,17 @@ class Contrast(NamedTuple):
     beta: float
 
 
+class Ranked(NamedTuple):
+    """One of several texts that a search has found."""
+
+    token_ids: list[int]
+    logprobs: list[float]
+    score: float
+    """What it was ranked by without a reward: of beams sum / length ** length_penalty, of samples the mean."""
+    reward: float | None = None
+    """Value of the constraints, where that counts first."""
+
+
 class SelectedToken(NamedTuple):
     """A token that is decided."""
 
@@ -34,8 +44,16 @@ class SelectedToken(NamedTuple):
     from_draft: bool = False
 
 
-StoppingCriterion = Callable[[int, bool], bool]
-"""Told every new token and whether it is the last; gives whether the text ends here, as for stop strings."""
+class StoppingCriterion(Protocol):
+    """What ends a text beside its tokens, as stop strings do."""
+
+    def __call__(self, token: int, last: bool) -> bool:
+        """Told every new token and whether it is the last; gives whether the text ends here."""
+        ...
+
+    def fresh(self) -> "StoppingCriterion":
+        """The same for another text from its beginning."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +85,8 @@ class RequestState:
     """Drafts of the tokens themselves, and in searches of their roll-outs."""
     draft_budget: Budget | None = None
     """Chooses the size of drafts; shared by requests that are alike."""
+    lower: Engine | None = None
+    """The same model in lower precision, for what goes on in it."""
     rollouts: "RolloutSource | None" = None
     """What looks ahead for the target."""
     criterion: StoppingCriterion | None = None
@@ -89,6 +109,8 @@ class RequestState:
     """Time spent on drafts between the steps."""
     draft_cap: int | None = None
     """Draft nodes a step had room for, where that was fewer than asked for."""
+    ranked: list[Ranked] = field(default_factory=list)
+    """All that a search has found, best first."""
     reward: float | None = None
     """Value of its constraints at the end."""
     unmet: list[str] = field(default_factory=list)

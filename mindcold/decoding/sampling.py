@@ -86,15 +86,19 @@ TARGET, DRAFT, ACCEPT, RESIDUAL = range(4)
 """What a random number is for; each has its own at every position."""
 
 
-def uniform(seed: int, request: int, position: int, use: int = TARGET) -> float:
-    """A random number in [0, 1) that depends on (seed, request, position) and its use alone."""
-    key = np.random.SeedSequence([seed, request, position, *([use] if use else [])])
+def uniform(seed: int, request: int, position: int, use: int = TARGET, candidate: int = 0) -> float:
+    """A random number in [0, 1) that depends on (seed, request, position), its use and the candidate alone.
+
+    The first candidate of several has the random numbers of one that is alone.
+    """
+    more = [use, candidate] if candidate else [use] if use else []
+    key = np.random.SeedSequence([seed, request, position, *more])
     return np.random.Generator(np.random.Philox(key)).random()
 
 
-def draw(p: np.ndarray, seed: int, request: int, position: int, use: int = TARGET) -> int:
-    """One draw from a distribution, by the random number of this position and use."""
-    u = uniform(seed, request, position, use)
+def draw(p: np.ndarray, seed: int, request: int, position: int, use: int = TARGET, candidate: int = 0) -> int:
+    """One draw from a distribution, by the random number of this position and use; see `uniform`."""
+    u = uniform(seed, request, position, use, candidate)
     cumulative = np.cumsum(p)
     return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 

@@ -39,28 +39,37 @@ class TokenTree:
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
 
+    @property
+    def room(self) -> int:
+        """New tokens that this sequence may still get."""
+        return self.state.room
+
     def steps(self) -> Steps:
-        """Tokens as passes decide them, one or, where drafts are right, several at once."""
-        state, sequence = self.state, self.sequence
-        offer = self._offer if state.drafter else None
+        """Tokens as passes decide them."""
         while True:
-            draft = (yield from self.model.draft()) if self.model else Draft()
-            self.feed = Feed(sequence, draft, root_masks(state))
-            if self.feed.masks and draft.tokens:
-                self.feed.draft, below = allowed_part(state, draft)
-                self.feed.masks = [*self.feed.masks, *below]
-            request = ForwardRequest([self.feed], state.contrast, state.needs_scores, state.best, offer=offer)
-            (self.result,) = yield request
-            before, path, result = len(state.token_ids), list[int](), self.result
-            try:
-                for selected, node in result.accept(self._choose if state.needs_scores else result.best):
-                    if node >= 0:
-                        path.append(node)
-                    yield selected
-            finally:  # the request may end in the middle of a draft
-                self._observe(len(state.token_ids) - before, len(path))
-            sequence.accept(path)
-            sequence.pending = state.token_ids[-1:]
+            yield from self.advance()
+
+    def advance(self) -> Steps:
+        """The tokens of one pass: one or, where drafts are right, several at once."""
+        state, sequence = self.state, self.sequence
+        draft = (yield from self.model.draft(self.room)) if self.model else Draft()
+        self.feed = Feed(sequence, draft, root_masks(state))
+        if self.feed.masks and draft.tokens:
+            self.feed.draft, below = allowed_part(state, draft)
+            self.feed.masks = [*self.feed.masks, *below]
+        offer = self._offer if state.drafter else None
+        request = ForwardRequest([self.feed], state.contrast, state.needs_scores, state.best, offer=offer)
+        (self.result,) = yield request
+        before, path, result = len(state.token_ids), list[int](), self.result
+        try:
+            for selected, node in result.accept(self._choose if state.needs_scores else result.best):
+                if node >= 0:
+                    path.append(node)
+                yield selected
+        finally:  # the request may end in the middle of a draft
+            self._observe(len(state.token_ids) - before, len(path))
+        sequence.accept(path)
+        sequence.pending = state.token_ids[-1:]
 
     def _choose(self, head: int) -> tuple[int, float]:
         """Token and log-probability of a head, from its scores."""
@@ -84,13 +93,13 @@ class TokenTree:
         state, budget = self.state, self.state.draft_budget
         # a row is worth what it costs when all that draft in this step do as this one
         wanted, streams = state.draft_size, drafting * len(self.sequence.streams)
-        count = min(room, state.room - 1)
-        if wanted and room < min(wanted, state.room - 1):
+        count = min(room, self.room - 1)
+        if wanted and room < min(wanted, self.room - 1):
             state.draft_cap = min(room, state.draft_cap or room)
         if count < 1 or not (wanted or (budget and budget.ready())):
             return
         began = time.perf_counter()
-        cost = state.engine.costs[state.needs_scores]
+        cost = self.sequence.engine.costs[state.needs_scores]
         if wanted:
             draft = self._propose(min(count, wanted))
         else:

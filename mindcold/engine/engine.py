@@ -100,6 +100,13 @@ class Engine:
         host = self._factory.host_cache
         return host is None or host.branches
 
+    def lowered(self, dtype: str) -> "Engine":
+        """An engine of the same model with weights of another dtype and no adapters yet.
+
+        Raises RequestError where the weights are another library's, or cannot be had again.
+        """
+        return Engine(self._factory.lowered(dtype), self._backend)
+
     def slots_for(self, size: int) -> int:
         """Slots that a stream of so many tokens takes."""
         host = self._factory.host_cache
@@ -183,6 +190,21 @@ class Engine:
         """Copy keys and values between slots at the start of the next step, in this order."""
         self._moves += slots
         assert self.branches or not self._moves
+
+    def read(self, slots: Items[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Keys and values of some slots, moves that are to come included; see `KVPool.read`."""
+        assert self._pool is not None
+        held: dict[int, int] = {}
+        for source, target in self._moves:
+            held[target] = held.get(source, source)
+        with LOCK:
+            return self._pool.read([held.get(slot, slot) for slot in slots])
+
+    def write(self, slots: Items[int], values: Items[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Put keys and values into slots of sequences that no move concerns; see `KVPool.write`."""
+        assert self._pool is not None and not {target for _, target in self._moves} & set(slots)
+        with LOCK:
+            self._pool.write(slots, values)
 
     def run(self, plan: StepPlan, scores: bool = False, best: int = 0) -> StepOutput:
         """Run a plan: all of it happens, or nothing changes.

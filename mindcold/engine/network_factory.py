@@ -40,6 +40,10 @@ class NetworkFactory(Protocol):
         """Make an adapter live and return its id; networks built before do not have it."""
         ...
 
+    def lowered(self, dtype: str) -> "NetworkFactory":
+        """The same model with weights of another dtype and no adapters; RequestError where that cannot be."""
+        ...
+
     def build(self, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> ms.nn.Cell | HostNetwork:
         """A Cell construct(rows int32 [11, R], take int32 [L]) -> logits float32 [L, vocab], see `CausalLM`.
 

@@ -1,5 +1,6 @@
 """The pool of KV slots and the segments that own ranges of it; a slot is the place of one token, as in vLLM."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,11 @@ class Segment:
         """Slot of a position that is not before `first`."""
         return self.start + position - self.first
 
+    def slots(self, length: int) -> list[int]:
+        """Slots of the first `length` positions, wherever they are held."""
+        before = self.parent.slots(min(length, self.first)) if self.parent else []
+        return [*before, *(self.slot(position) for position in range(len(before), length))]
+
 
 class KVPool:
     """Keys and values of all sequences: per layer two Parameters [slots, kv_heads, head_dim], float32 if not said else.
@@ -68,6 +74,7 @@ class KVPool:
         """
         self.shape, self.slots, self.dtype = shape, slots, dtype
         self.caches: list[tuple[ms.Parameter, ms.Parameter]] = []
+        self._update = ms.ops.ScatterNdUpdate()
         self._segments: list[Segment] = list(old._segments) if old else []
         if host:
             return
@@ -97,6 +104,21 @@ class KVPool:
         return ms.Parameter(
             tensor if self.dtype == ms.float32 else tensor.astype(self.dtype), name=name, requires_grad=False
         )
+
+    def read(self, slots: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Keys and values of some slots, float32 [slots, kv_heads, head_dim], for each layer."""
+        places = list(slots)
+        return [
+            (key.asnumpy()[places].astype(np.float32), value.asnumpy()[places].astype(np.float32))
+            for key, value in self.caches
+        ]
+
+    def write(self, slots: Sequence[int], values: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Put keys and values into some slots, rounded to the pool's dtype."""
+        places = ms.Tensor(np.array(slots, np.int32).reshape(-1, 1))
+        for layer, pair in zip(self.caches, values, strict=True):
+            for cache, value in zip(layer, pair, strict=True):
+                self._update(cache, places, ms.Tensor(value).astype(self.dtype))
 
     @property
     def used(self) -> int:

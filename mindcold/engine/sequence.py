@@ -71,6 +71,15 @@ class Sequence:
             self.engine.move((theirs.slot(end) + node, mine.slot(end + i)) for i, node in enumerate(path))
         self.length = end + len(path)
 
+    def adopt(self, other: "Sequence") -> None:
+        """Go on where another stands, with its pending tokens and copies of its keys and values.
+
+        It may be of another engine whose cache has the same shape, so of the same model with weights of another dtype.
+        """
+        mine, theirs = ([slot for item in part.streams for slot in item.slots(other.length)] for part in (self, other))
+        self.engine.write(mine, other.engine.read(theirs))
+        self.length, self.pending = other.length, list(other.pending)
+
     def close(self) -> None:
         """Give the slots back."""
         self.engine.close(self)

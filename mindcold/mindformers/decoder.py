@@ -113,7 +113,7 @@ class Decoder:
         self._run(states, stream)
         if stream:
             stream.end()
-        self.outputs = [output_of(state, text.text) for state, text in zip(states, texts, strict=True)]
+        self.outputs = [output_of(state, text) for state, text in zip(states, texts, strict=True)]
         sequences = [np.array([*state.prompt, *state.token_ids], np.int32) for state in states]
         if not call.as_dict:
             return sequences

@@ -9,6 +9,7 @@ from mindcold.adapter import Adapter
 from mindcold.config import ModelConfig
 from mindcold.engine import LOCK, Engine, HostCache
 from mindcold.mindformers.gated_linear import GatedLinears
+from mindcold.mindformers.library import MindFormersError
 from mindcold.mindformers.network import MCORE, kind_of, unwrapped
 from mindcold.mindformers.overlay import Overlay
 from mindcold.mindformers.paged_network import PagedNetwork
@@ -40,6 +41,10 @@ class InPlaceFactory:
             GatedLinears(self._network, self.config, [adapter], 1)
         self.adapters.append(adapter)
         return len(self.adapters) - 1
+
+    def lowered(self, dtype: str) -> Any:
+        """Refused: the weights are the network's own."""
+        raise MindFormersError(f"low_dtype: the network has its own weights, not in {dtype}; use backend='engine'")
 
     def build(self, caches: list[tuple[ms.Parameter, ms.Parameter]]) -> PagedNetwork | UncachedNetwork:
         """The network with all adapters that are live now; what it has written before stays."""

@@ -41,6 +41,10 @@ class CausalLMFactory:
         """Make an adapter live and return its id."""
         return self._bank.add(adapter)
 
+    def lowered(self, dtype: str) -> "CausalLMFactory":
+        """The same model with weights of another dtype, read anew from where they came from, and no adapters."""
+        return CausalLMFactory(self.config, Weights(self._weights.source, dtype, self._backend), self._backend)
+
     def build(self, caches: list[tuple[Parameter, Parameter]]) -> CausalLM:
         """The network over these caches, with all adapters that are live now."""
         return CausalLM(self._stack(caches))

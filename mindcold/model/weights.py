@@ -24,7 +24,7 @@ class Weights:
     def __init__(self, checkpoint: TensorSource, dtype: str = "float32", backend: str = "auto"):
         if dtype == "auto":
             dtype = "bfloat16" if checkpoint.stored_dtype == "BF16" else "float32"
-        self.config, self.dtype = checkpoint.config, dtype
+        self.source, self.config, self.dtype = checkpoint, checkpoint.config, dtype
         self._make = lora_linear.choose(backend).make
         self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
         self._matrices: dict[str, Any] = {}

@@ -119,7 +119,7 @@ def evaluate(
 def options_of(item: Item, spec: MethodSpec, max_new_tokens: int) -> dict[str, Any]:
     """Keywords of `generate` for an item: the method's, with the item's constraint where the method searches by it."""
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens}
-    if item.constraint is not None and find(spec.method).search.constrained:
+    if item.constraint is not None and (find(spec.method).search.constrained or spec.options.get("rerank")):
         options["constraint"] = item.constraint
     return options | spec.options
 

@@ -219,3 +219,32 @@ def test_a_process_takes_its_own_device(monkeypatch, variables, chosen):
     monkeypatch.setenv("ASCEND_DEVICE_ID", "x")
     with pytest.raises(RequestError, match="ASCEND_DEVICE_ID"):
         runtime.choose_device()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_sequence_goes_on_in_another_engine(llm, engine, moved):
+    """Of the same weights the bits are those of one sequence: shared beginnings and moves that are to come included."""
+    whole = llm.logits([5, 9, 33, 7, 8, 41, 2, 3])
+    other = engine.lowered("float32")
+    for adapter in llm.engine.adapters:
+        other.add_adapter(adapter)
+    other.reserve(64)
+    main, branch, away, room = engine.open([0], 4), engine.open([0], 8), other.open([0], 9), other.open([-1], 3)
+    feed(engine, main, [5, 9, 33])
+    branch.share(main)
+    if moved:
+        plan = StepPlan()
+        plan.extend(branch, [7], [1, 8, 4, 41], [-1, -1, 1, 1])
+        engine.logits(plan)
+        branch.commit(1)
+        branch.accept([1, 3])
+        assert engine._moves
+    else:
+        feed(engine, branch, [7, 8, 41])
+    branch.pending = [2]
+    away.adopt(branch)
+    assert away.length == 6 and away.pending == [2]
+    np.testing.assert_array_equal(feed(other, away, [2, 3]), whole[6:])
+    np.testing.assert_array_equal(feed(engine, branch, [2, 3]), whole[6:])  # the other goes on as well
+    for sequence in (main, branch, away, room):
+        sequence.close()
