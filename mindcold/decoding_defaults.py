@@ -20,7 +20,8 @@ DRAFTS = ("none", "trigram")
 
 _SIZE = 1 << 16
 _TEXT = 200
-_KEYWORDS = ("alpha", "beta", "draft", "draft_tokens")
+KEYWORDS = ("alpha", "beta", "score", "high_precision_steps", "draft", "draft_tokens")
+"""Keywords that can be set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class DecodingDefaults:
     beta: float | None = None
     draft: str | None = None
     draft_tokens: int | None = None
+    score: str | None = None
+    high_precision_steps: int | None = None
     tuned_on: TuningRecord | None = None
 
     @classmethod
@@ -72,7 +75,7 @@ class DecodingDefaults:
         found = Fields.of_file(path, AdapterError, limit=_SIZE)
         found.allow(item.name for item in fields(cls))
         record = None if found.raw.get("tuned_on") is None else _record(found.object("tuned_on"))
-        keywords = {name: value for name in _KEYWORDS if (value := found.raw.get(name)) is not None}
+        keywords = {name: value for name in KEYWORDS if (value := found.raw.get(name)) is not None}
         defaults = cls(found.text("method", cls().method), **keywords, tuned_on=record)
         if keywords.get("draft", "none") not in DRAFTS:
             raise found.fail("draft", f"{keywords['draft']!r} is not one of {', '.join(DRAFTS)}")
@@ -85,9 +88,13 @@ class DecodingDefaults:
     def complete(self, method: str | None, keywords: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The method and the keywords of a call whose adapter has these defaults; what is given wins.
 
-        Method and draft are the defaults' where the call names no method; alpha and beta wherever it contrasts.
+        Method and draft are the defaults' where the call names no method, its own keywords where it names the same one;
+        alpha and beta wherever it contrasts.
         """
         found = dict(keywords)
+        if method in (None, self.method):
+            own = {"score": self.score, "high_precision_steps": self.high_precision_steps}
+            found = {name: value for name, value in own.items() if value is not None} | found
         if method is None and "draft" not in found and self.draft is not None:
             found["draft"] = self.draft
             if self.draft_tokens is not None and self.draft != "none":

@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draft-tokens", default=SIZES, help=f"sizes of draft trees to try beside the adaptive one (default {SIZES})"
     )
+    parser.add_argument(
+        "--high-precision-steps",
+        metavar="COUNTS",
+        help="tokens to decide with the loaded weights before int8 goes on, to try, as in 2,4,8 (default none)",
+    )
     parser.add_argument("--no-drafts", action="store_true", help="leave drafts as they are")
     parser.add_argument("--dry-run", action="store_true", help="write no decoding defaults")
     parser.add_argument("--output", type=Path, help="folder for tune.json with every text, and tune.png")
@@ -39,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     task_data.check(args)
     grid, sizes = Grid.parse(args.alphas, args.betas), _sizes(args)
+    steps = _checked(args.high_precision_steps or "", "high_precision_steps")
     if args.output:
         check_picture()
         task_data.make_folder(args.output)
@@ -54,7 +60,17 @@ def run(args: argparse.Namespace) -> int:
 
     llm = load(args.model, folder, dtype=args.dtype, backend=args.backend, max_batch=BATCH)
     chat, tokens = task_data.is_chat(args, llm), args.max_new_tokens
-    found = tune(llm, task, items, grid, chat=chat, max_new_tokens=tokens, drafts=sizes, seed=args.seed)
+    found = tune(
+        llm,
+        task,
+        items,
+        grid,
+        chat=chat,
+        max_new_tokens=tokens,
+        drafts=sizes,
+        high_precision_steps=steps,
+        seed=args.seed,
+    )
 
     greedy, score = (float(found.tested_on.column(spec.label, found.metric).mean()) for spec in (GREEDY, found.best))
     record = TuningRecord(
@@ -94,9 +110,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _sizes(args: argparse.Namespace) -> list[int] | None:
     """Sizes of draft trees to try; None without drafts."""
+    sizes = _checked(args.draft_tokens, "draft_tokens")
+    return None if args.no_drafts else sizes
+
+
+def _checked(text: str, name: str) -> list[int]:
+    """Values of a keyword to try, ascending."""
     from mindcold.sampling_params import SamplingParams
 
-    sizes = params.integers(args.draft_tokens, "--draft-tokens")
-    for size in sizes:
-        SamplingParams.of({"draft_tokens": size})
-    return None if args.no_drafts else sorted(set(sizes))
+    values = params.integers(text, params.flag(name))
+    for value in values:
+        SamplingParams.of({name: value})
+    return sorted(set(values))

@@ -6,6 +6,8 @@ import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+ENOUGH = 20
+"""Items a setting has to be tested on to be recommended; intervals of fewer cannot be trusted."""
 _CHUNK = 1 << 22  # resampled values in memory at a time
 
 

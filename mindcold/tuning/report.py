@@ -46,9 +46,18 @@ def to_dict(found: Tuning) -> dict[str, Any]:
         "difference": report.plain({"gain": found.gain})["gain"],
         "wins": found.wins,
         "verdict": found.verdict,
+        "precision": None,
         "drafts": [],
         "defaults": found.defaults.to_dict(),
     }
+    if found.precision:
+        part = found.precision
+        result["precision"] = {
+            "chosen_on": [report.plain(row) for row in report.rows(part.chosen_on, found.seed)],
+            "chosen": part.chosen.label,
+            "test": [report.plain(row) for row in report.rows(part.tested_on, found.seed)],
+            "recommended": part.recommended,
+        }
     if found.drafts:
         result["drafts"] = [report.plain(row) for row in report.rows(found.drafts, found.seed)]
     return result
@@ -73,6 +82,15 @@ def text(found: Tuning) -> str:
         report.table(report.rows(found.tested_on, found.seed), metrics),
         found.verdict,
     ]
+    if found.precision:
+        part = found.precision
+        sign = "is recommended: it is faster beyond doubt and not worse beyond doubt"
+        other = "is not recommended: not faster beyond doubt, worse beyond doubt, or tested on too few items"
+        parts += [
+            f"\nlower precision after some tokens: {part.chosen.label} is tested, chosen on the first items",
+            report.table(report.rows(part.tested_on, found.seed), metrics),
+            f"{part.chosen.label} {sign if part.recommended else other}",
+        ]
     if found.drafts:
         drafted = found.draft()
         rows = [row | {name: None for name in row if name in metrics or name.endswith(", difference")}

@@ -5,19 +5,18 @@ part in the choice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mindcold.decoding_defaults import DecodingDefaults
+from mindcold.decoding_defaults import KEYWORDS, DecodingDefaults
 from mindcold.errors import RequestError
 from mindcold.tasks.evaluate import Evaluation, evaluate
 from mindcold.tasks.methods import MethodSpec, parse_method
-from mindcold.tasks.statistics import Estimate, difference, ratio
+from mindcold.tasks.statistics import ENOUGH, Estimate, difference, ratio
 from mindcold.tasks.task import Item, Task
+from mindcold.tuning import precision
 from mindcold.tuning.grid import GREEDY, Grid
-
-ENOUGH = 20
-"""Items a setting has to be tested on to be recommended; intervals of fewer cannot be trusted."""
+from mindcold.tuning.precision import PrecisionTuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,8 @@ class Tuning:
     drafts: Evaluation | None
     """The recommended method without and with drafts on that half, the undrafted one first."""
     seed: int
+    precision: PrecisionTuning | None = None
+    """The recommended method with fewer and fewer tokens by the loaded weights, None where that was not tried."""
 
     @property
     def metric(self) -> str:
@@ -61,6 +62,8 @@ class Tuning:
     @property
     def method(self) -> MethodSpec:
         """The recommended method, without drafts."""
+        if self.precision and self.precision.recommended:
+            return self.precision.chosen
         return self.best if self.wins else GREEDY
 
     def draft(self) -> MethodSpec | None:
@@ -91,8 +94,8 @@ class Tuning:
         drafted = self.draft()
         draft = None if self.drafts is None else "trigram" if drafted else "none"
         size = drafted.options.get("draft_tokens") if drafted else None
-        contrast = {name: self.method.options.get(name) for name in ("alpha", "beta")}
-        return DecodingDefaults(self.method.method, **contrast, draft=draft, draft_tokens=size)
+        own: dict[str, Any] = {name: value for name, value in self.method.options.items() if name in KEYWORDS}
+        return DecodingDefaults(self.method.method, **own | {"draft": draft, "draft_tokens": size})
 
 
 def tune(
@@ -104,11 +107,13 @@ def tune(
     chat: bool = True,
     max_new_tokens: int | None = None,
     drafts: Sequence[int] | None = (),
+    high_precision_steps: Sequence[int] = (),
     seed: int = 0,
 ) -> Tuning:
-    """Try the grid on one half of the items and its best setting on the other; then drafts with what won.
+    """Try the grid on one half of the items and its best setting on the other; then lower precision and drafts with it.
 
-    `drafts` are sizes of trees to try beside the one that adapts itself, None for no drafts. `llm` is what
+    `drafts` are sizes of trees to try beside the one that adapts itself, None for no drafts; `high_precision_steps` how
+    many tokens the loaded weights may decide before lower ones go on, none to leave that out. `llm` is what
     `mindcold.load` returns, with the adapter as its first. Raises RequestError for what `check` refuses.
     """
     check(task, items)
@@ -121,11 +126,17 @@ def tune(
     metric = chosen_on.metrics[0]
     columns = [tested_on.column(spec.label, metric) for spec in (best, GREEDY)]
     found = Tuning(grid, chosen_on, best, tested_on, difference(columns[0], columns[1], seed), None, seed)
+    if high_precision_steps:
+        forms = precision.lowered(found.method, high_precision_steps)
+        tried = evaluate(llm, task, first, [found.method, *forms], together=True, title="precision", **settings)
+        chosen = precision.choose(tried, forms)
+        timed = evaluate(llm, task, second, [found.method, chosen], title="test", **settings)
+        found = replace(found, precision=PrecisionTuning(forms, tried, chosen, timed, seed))
     if drafts is None:
         return found
     forms = [found.method, *drafted(found.method, drafts)]
     timed = evaluate(llm, task, second, forms, keep_drafts=True, title="drafts", **settings)
-    return Tuning(grid, chosen_on, best, tested_on, found.gain, timed, seed)
+    return replace(found, drafts=timed)
 
 
 def check(task: Task, items: Sequence[Item]) -> None:
