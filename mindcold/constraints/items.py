@@ -46,7 +46,7 @@ class OneOf:
         try:
             if path.stat().st_size > MAX_FILE:
                 raise ConstraintError(f"constraint OneOf: {path}: more than {MAX_FILE >> 20} MiB")
-            text = path.read_text(encoding="utf-8", newline="")
+            text = path.read_bytes().decode("utf-8")  # whose line ends stay as they are
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise ConstraintError(f"constraint OneOf: {path}: {reason}") from None

@@ -115,10 +115,13 @@ class KVPool:
 
     def write(self, slots: Sequence[int], values: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
         """Put keys and values into some slots, rounded to the pool's dtype."""
-        places = ms.Tensor(np.array(slots, np.int32).reshape(-1, 1))
+        places, in_reach = np.array(slots, np.int32), ms.get_context("device_target") == "CPU"
         for layer, pair in zip(self.caches, values, strict=True):
             for cache, value in zip(layer, pair, strict=True):
-                self._update(cache, places, ms.Tensor(value).astype(self.dtype))
+                if in_reach:  # the array is the cache's own memory
+                    cache.asnumpy()[places] = value
+                else:
+                    self._update(cache, ms.Tensor(places.reshape(-1, 1)), ms.Tensor(value).astype(self.dtype))
 
     @property
     def used(self) -> int:

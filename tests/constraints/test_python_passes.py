@@ -31,7 +31,7 @@ def test_it_is_off_unless_asked_for():
         ("def double(x):\n    print('loud' * 9999)\n    return x + x\n", 1.0),
         ("Here it is:\n```python\ndef double(x):\n    return x + x\n```\nAnd so on", 1.0),
         ("```\ndef double(x):\n    return x + x\n", 1.0),
-        ("def double(x):\n    raise SystemExit(0)\n", 0.0),
+        ("def double(x):\n    if x == 2: raise SystemExit(0)\n    return x + x\n", 0.75),
         ("def double(x)\n", 0.0),
         ("import os; os._exit(0)", 0.0),
         ("def double(x):\n    while x: pass\n    return x\n", 0.0),  # the time of all ends in the first test

@@ -14,7 +14,6 @@ METHODS = {
     "sample": {"do_sample": True, "temperature": 1.3, "seed": 5},
     "masked": {"suppress_tokens": [3, 17, 40], "repetition_penalty": 1.3},
 }
-PAIRS = [("float32", "int8"), ("float32", "bfloat16"), ("bfloat16", "int8")]
 
 
 @pytest.fixture(scope="module")
@@ -70,57 +69,49 @@ def naive(llm, prompt, options, low_dtype, high_steps, count):
     return tokens
 
 
-@pytest.mark.parametrize("name", ["greedy", "contrast"])
-@pytest.mark.parametrize(("high", "low"), PAIRS)
-def test_the_lower_weights_go_on_where_the_higher_ones_stood(llms, high, low, name):
-    llm, options, changed = llms[high], METHODS[name], False
-    for prompt in PROMPTS:
-        plain = llm.generate(prompt, max_new_tokens=24, eos_token_id=[], **plain_of(options)).token_ids
-        for steps in (1, 5):
-            keywords = {"high_precision_steps": steps, "low_dtype": low, "max_new_tokens": 24, "eos_token_id": []}
-            out = llm.generate(prompt, "pmpd", **keywords, **options)
-            assert out.token_ids == naive(llm, prompt, options, low, steps, 24)
-            assert out.token_ids[:steps] == plain[:steps]
-            changed |= out.token_ids != plain
-            drafted = llm.generate(prompt, "pmpd", draft="trigram", **keywords, **options)
-            assert drafted.token_ids == out.token_ids
+@pytest.mark.parametrize(("high", "name"), [("float32", "greedy"), ("bfloat16", "contrast")])
+def test_the_lower_weights_go_on_where_the_higher_ones_stood(llms, high, name):
+    llm, low, options, changed = llms[high], "int8", METHODS[name], False
+    for prompt, steps in ((PROMPTS[0], 1), (PROMPTS[1], 5), (PROMPTS[3], 4)):
+        plain = llm.generate(prompt, max_new_tokens=20, eos_token_id=[], **plain_of(options)).token_ids
+        keywords = {"high_precision_steps": steps, "low_dtype": low, "max_new_tokens": 20, "eos_token_id": []}
+        out = llm.generate(prompt, "pmpd", **keywords, **options)
+        assert out.token_ids == naive(llm, prompt, options, low, steps, 20)
+        assert out.token_ids[:steps] == plain[:steps]
+        changed |= out.token_ids != plain
+        drafted = llm.generate(prompt, "pmpd", draft="trigram", draft_tokens=4, **keywords, **options)
+        assert drafted.token_ids == out.token_ids
     assert changed  # else the test would not see whose weights decide
     assert llm.engine.used_slots == llm._precisions.engine(low).used_slots == 0
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("draft", ["none", "trigram"])
-def test_weights_that_are_no_lower_change_no_token(llm, name, draft):
+@pytest.mark.parametrize("name", ["contrast", "sample", "masked"])
+def test_weights_that_are_no_lower_change_no_token(llm, name):
     """Nor do batches, prompts with a common beginning, and requests of other methods in the same steps."""
     prompts = [*PROMPTS, [1, 2] * 18 + [9]]
     options = METHODS[name] | {"max_new_tokens": 20}
     plain = llm.generate(prompts, **plain_of(options))
-    for steps in (1, 7, 20, 64):
+    for steps, draft in ((1, "none"), (7, "trigram"), (20, "trigram"), (64, "none")):
         own = options | {"low_dtype": "float32", "high_precision_steps": steps, "draft": draft}
         requests = [mindcold.Request(prompt, "pmpd", **own) for prompt in prompts]
-        requests.insert(1, mindcold.Request([8, 9], "sample", max_new_tokens=9))
-        outs = llm.generate(requests)
-        del outs[1]
+        outs = llm.generate([*requests, mindcold.Request([8, 9], "sample", max_new_tokens=9)])[:-1]
         assert [out.token_ids for out in outs] == [out.token_ids for out in plain], steps
         assert [out.finish_reason for out in outs] == [out.finish_reason for out in plain]
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_batches_are_each_request_alone(llm, name):
-    keywords = METHODS[name] | {"high_precision_steps": 4, "max_new_tokens": 20}
+def test_batches_are_each_request_alone(llm):
+    keywords = METHODS["contrast"] | {"high_precision_steps": 4, "max_new_tokens": 20}
     together = llm.generate(PROMPTS, "pmpd", **keywords)
     requests = [mindcold.Request(prompt, "pmpd", **keywords) for prompt in PROMPTS]
-    if not keywords.get("do_sample"):  # whose random numbers depend on the number of the prompt
-        assert [llm.generate(item).token_ids for item in requests] == [out.token_ids for out in together]
+    assert [llm.generate(item).token_ids for item in requests] == [out.token_ids for out in together]
     mixed = llm.generate([item for request in requests for item in (request, mindcold.Request([5], "cold"))])
-    if not keywords.get("do_sample"):
-        assert [out.token_ids for out in mixed[::2]] == [out.token_ids for out in together]
+    assert [out.token_ids for out in mixed[::2]] == [out.token_ids for out in together]
 
 
 def test_an_adapter_that_comes_later_is_in_both(folders):
     model, adapters = folders
     llm = mindcold.load(model, adapters[0])
-    keywords = {"method": "pmpd", "high_precision_steps": 2, "max_new_tokens": 16, "eos_token_id": []}
+    keywords = {"method": "pmpd", "high_precision_steps": 2, "max_new_tokens": 12, "eos_token_id": []}
     first = llm.generate([5, 9, 33], **keywords)
     llm.add_adapter("later", adapters[1])
     later = llm.generate([5, 9, 33], adapter="later", **keywords)
