@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import sys
 
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.constraints.text import TextState
@@ -53,7 +54,7 @@ class SqlExecutes:
         """A database of the schema, which cannot do more than is said above."""
         database = sqlite3.connect(":memory:")
         database.text_factory = bytes  # text that is not UTF-8 can be read too
-        if hasattr(database, "setlimit"):
+        if sys.version_info >= (3, 11):
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
         database.set_authorizer(_authorise)
         try:

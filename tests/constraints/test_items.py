@@ -68,6 +68,18 @@ def test_nothing_but_the_items_can_be_written(space):
     assert state.allowed().any()
 
 
+@pytest.mark.parametrize(("space", "forms"), [(None, {"\nking", "\n king"}), (True, {"\n king"}), (False, {"\nking"})])
+def test_a_space_in_front_is_as_asked_for(space, forms):
+    before, found = TOKENIZER.encode("\n", add_special_tokens=False), set()
+    for seed in range(8):
+        state, tokens, rng = OneOf(["king"], space).start(VOCABULARY), [], np.random.default_rng(seed)
+        while not state.value():
+            tokens.append(int(rng.choice(np.flatnonzero(state.allowed()))))
+            state.advance(tokens[-1])
+        found.add(TOKENIZER.decode([*before, *tokens]))
+    assert found == forms
+
+
 def test_a_model_chooses_an_item_by_any_method():
     llm = mindcold.load("tiny-base", "tiny-steps")
     for options in ({}, {"method": "cold", "draft": "trigram"}, {"method": "sample", "seed": 4}, {"method": "cdlh"}):
