@@ -59,9 +59,9 @@ class DecodingDefaults:
     beta: float | None = None
     draft: str | None = None
     draft_tokens: int | None = None
+    tuned_on: TuningRecord | None = None
     score: str | None = None
     high_precision_steps: int | None = None
-    tuned_on: TuningRecord | None = None
 
     @classmethod
     def of_folder(cls, folder: str | Path) -> "DecodingDefaults":
