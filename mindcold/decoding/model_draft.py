@@ -31,7 +31,7 @@ class ModelDrafts:
         """What the tokens of the last draft were drawn from, float64 [vocab] each; empty where they are its best."""
 
     def draft(self, room: int) -> Drafting:
-        """What follows the text so far, where `room` new tokens may come, as long as it pays or as `draft_tokens` says."""
+        """What follows the text, where `room` new tokens may come, as long as it pays or as `draft_tokens` says."""
         state, params = self._state, self._state.params
         source, budget = state.rollouts, state.draft_budget
         assert source and budget
