@@ -35,7 +35,9 @@ class FakeLLM:
     def one(self, prompt, method, alpha=None, beta=None, draft="none", draft_tokens=None, max_new_tokens=64):
         right = self.right(int(prompt.split()[0]), method, alpha, beta)
         self.clock.now += self.times.get((draft, draft_tokens), 1.0)
-        stats = SimpleNamespace(target_passes=1, draft_passes=0, error=None)
+        stats = SimpleNamespace(
+            target_passes=1, draft_passes=0, error=None, drafted=0, accepted=0, weight_bytes=0, kv_bytes=0
+        )
         return SimpleNamespace(text="yes" if right else "no", token_ids=[int(right)], stats=stats)
 
 
