@@ -15,8 +15,10 @@ class Precisions:
     def engine(self, dtype: str) -> Engine:
         """The engine with weights of this dtype, which has all adapters that are live now, under the same ids.
 
-        RequestError where it is not lower than the loaded one, nor the same.
+        RequestError where it is not lower than the loaded one, nor the same, and for a network with a cache of its own.
         """
+        if not self._engines[self._loaded].keeps_cache:
+            raise RequestError("low_dtype: the network has weights and a cache of its own; use backend='engine'")
         if self._loaded in DTYPES and DTYPES.index(dtype) < DTYPES.index(self._loaded):
             raise RequestError(f"low_dtype: {dtype!r} is not lower than {self._loaded!r}, in which the model is loaded")
         loaded = self._engines[self._loaded]

@@ -100,6 +100,11 @@ class Engine:
         host = self._factory.host_cache
         return host is None or host.branches
 
+    @property
+    def keeps_cache(self) -> bool:
+        """Whether keys and values are here, not in the network's own cache."""
+        return self._factory.host_cache is None
+
     def lowered(self, dtype: str) -> "Engine":
         """An engine of the same model with weights of another dtype and no adapters yet.
 
