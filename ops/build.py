@@ -1,9 +1,10 @@
-"""Building C++ bodies at first use: one shared library per source, kept in a cache keyed by content."""
+"""Building C++ bodies at first use: one shared library per source, kept in a private cache keyed by content."""
 
 import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from functools import cache
@@ -20,7 +21,7 @@ FLAGS = (
 
 
 def cache_folder() -> Path:
-    """Where built libraries are kept: MINDCOLD_CACHE, else the user's cache folder."""
+    """Where built libraries and converted models are kept: MINDCOLD_CACHE, else the user's cache folder."""
     own = os.environ.get("MINDCOLD_CACHE")
     if own:
         return Path(own)
@@ -43,35 +44,63 @@ def unavailable_reason() -> str | None:
 def library(source: Path) -> Path:
     """The shared library of a C++ source, built now if it is not in the cache.
 
-    The key holds the source, its headers, the flags, the compiler and the CPU. Two processes that build at once both
-    write to a file of their own and rename it, so that a reader never sees half a library. Raises OperatorError with
-    the compiler's first error.
+    Its name holds a hash of what it is made of (the source, all headers, the flags, the compiler, the CPU) and the hash
+    of its own content, which is compared before it is given out: what is damaged or was put there is built anew. Two
+    processes that build at once both write to a file of their own and rename it, so that a reader never sees half a
+    library. Raises OperatorError with the compiler's first error, and where other users may write to the cache.
     """
     reason = unavailable_reason()
     if reason:
         raise OperatorError(f"{source.parent.name}: {reason}")
-    target = cache_folder() / f"{source.parent.name}-{_key(source)}.so"
-    if target.is_file():
-        return target
+    folder, stem = _library_folder(), f"{source.parent.name}-{_key(source)}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f"{target.stem}-", suffix=".partial")
-        os.close(handle)
+        for found in sorted(folder.glob(f"{stem}-*.so")):
+            if found.name == _library_name(stem, found):
+                return found
+            found.unlink(missing_ok=True)
+        return _built(source, folder, stem)
     except OSError as error:
-        raise OperatorError(f"{target.parent}: {error.strerror}; set MINDCOLD_CACHE to a folder to write to") from None
+        place = error.filename or folder
+        raise OperatorError(f"{place}: {error.strerror}; set MINDCOLD_CACHE to another folder") from None
+
+
+def _library_folder() -> Path:
+    """The folder of the libraries, made now if it is missing: what is in it runs, so only its owner may write to it."""
+    folder = cache_folder() / "libraries"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = folder.resolve(strict=True)
+        found = folder.stat()
+    except OSError as error:
+        raise OperatorError(f"{folder}: {error.strerror}; set MINDCOLD_CACHE to a folder to write to") from None
+    if os.name == "posix" and (found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise OperatorError(
+            f"{folder}: other users may write to it, and what is in it runs; remove it or set MINDCOLD_CACHE"
+        )
+    return folder
+
+
+def _library_name(stem: str, content: Path) -> str:
+    return f"{stem}-{hashlib.sha256(content.read_bytes()).hexdigest()}.so"
+
+
+def _built(source: Path, folder: Path, stem: str) -> Path:
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f"{stem}-", suffix=".partial")
+    os.close(handle)
+    partial = Path(name)
     try:
         done = subprocess.run(
-            [str(compiler()), *FLAGS, "-o", partial, str(source)], capture_output=True, text=True, timeout=300
+            [str(compiler()), *FLAGS, "-o", name, str(source)], capture_output=True, text=True, timeout=300
         )
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
             raise OperatorError(f"{source.name}: g++ failed: {errors[0][:300] if errors else done.returncode}")
-        Path(partial).replace(target)
+        return partial.replace(folder / _library_name(stem, partial))
     except subprocess.TimeoutExpired:
         raise OperatorError(f"{source.name}: g++ took more than 300 s") from None
     finally:
-        Path(partial).unlink(missing_ok=True)
-    return target
+        partial.unlink(missing_ok=True)
 
 
 def _key(source: Path) -> str:

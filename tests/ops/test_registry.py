@@ -1,16 +1,12 @@
-"""Choosing a body, and building the C++ ones."""
+"""Choosing a body."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from mindcold.errors import OperatorError
-from mindcold.ops import build, contrastive_score, registry, rope
-from mindcold.ops.contrastive_score.aot import SOURCE
+from mindcold.ops import contrastive_score, registry, rope
 
 
 def test_names_and_lookup():
@@ -105,54 +101,3 @@ def test_without_a_compiler_the_builtin_body_runs(monkeypatch, caplog):
     with pytest.raises(OperatorError, match="body 'aot' cannot run here: g\\+\\+ was not found"):
         contrastive_score.body("aot")
     monkeypatch.setattr(contrastive_score, "_chosen", None)
-
-
-@pytest.fixture
-def fresh_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINDCOLD_CACHE", str(tmp_path / "cache"))
-    build.library.cache_clear()
-    yield tmp_path / "cache"
-    build.library.cache_clear()
-
-
-def copy_source(folder, change=""):
-    (folder / "op").mkdir(exist_ok=True)
-    for header in SOURCE.parent.parent.glob("*.h"):
-        (folder / header.name).write_bytes(header.read_bytes())
-    source = folder / "op" / "kernel.cc"
-    source.write_text(SOURCE.read_text() + change)
-    return source
-
-
-def test_the_cache_key_follows_the_content(tmp_path, fresh_cache):
-    source = copy_source(tmp_path)
-    first = build.library(source)
-    build.library.cache_clear()
-    assert build.library(source) == first and first.is_file()
-    build.library.cache_clear()
-    assert build.library(copy_source(tmp_path, "\n// changed\n")) != first
-    build.library.cache_clear()
-    source = copy_source(tmp_path)
-    (tmp_path / "exp.h").write_text((tmp_path / "exp.h").read_text() + "\n// changed\n")
-    assert build.library(source) != first
-    assert not list(fresh_cache.glob("*.partial"))
-
-
-def test_a_source_that_does_not_compile_names_the_error(tmp_path, fresh_cache):
-    with pytest.raises(OperatorError, match=r"kernel\.cc: g\+\+ failed: .*error"):
-        build.library(copy_source(tmp_path, "\nint broken("))
-    assert not list(fresh_cache.iterdir())
-
-
-def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, fresh_cache):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("MINDCOLD_CACHE", str(tmp_path / "file" / "below"))
-    with pytest.raises(OperatorError, match="set MINDCOLD_CACHE"):
-        build.library(SOURCE)
-
-
-def test_two_processes_building_at_once(fresh_cache):
-    code = f"from pathlib import Path; from mindcold.ops import build; print(build.library(Path({str(SOURCE)!r})))"
-    runs = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    paths = {run.communicate(timeout=120)[0].strip().splitlines()[-1] for run in runs}
-    assert all(run.returncode == 0 for run in runs) and len(paths) == 1 and Path(paths.pop()).is_file()
