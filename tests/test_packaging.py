@@ -57,6 +57,7 @@ def test_the_wheel_holds_every_package_and_its_files(wheel):
             if path.suffix in CODE or folder == "model_zoo":
                 expected.add(f"{place}/{path.relative_to(ROOT / folder).as_posix()}")
     assert expected - set(wheel) == set()
+    assert "mindcold/CHANGELOG.md" in wheel
     packages = {str(Path(name).parent) for name in wheel if name.endswith(".py")}
     assert "mindcold/ops/tree_verify" in packages
     assert all(f"{package}/__init__.py" in wheel for package in packages)

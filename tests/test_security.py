@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -174,3 +175,12 @@ def test_a_hostile_model_runs_nothing_and_reaches_nothing(tmp_path):
     assert seen["tokens"] == 4
     assert seen["opened"] > 0  # the record works
     assert seen["events"] == []
+
+
+def test_the_tests_that_hold_a_promise_are_there():
+    text = (ROOT / ".github" / "SECURITY.md").read_text(encoding="utf-8")
+    named_tests = re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", text)
+    assert len(named_tests) > 10
+    for path, name in named_tests:
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), name
