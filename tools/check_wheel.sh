@@ -1,36 +1,77 @@
 #!/usr/bin/env bash
-# Build sdist and wheel, install the wheel in an empty environment away from the checkout, and decode with it: the
-# tokens must be those of the checkout. The newest MindSpore the wheel allows is installed, whatever .venv has.
+# Build sdist and wheel, install the wheel, then the sdist, in an empty environment away from the checkout, and decode
+# with each: the tokens must be those of the checkout. The newest MindSpore the wheel allows is installed, whatever
+# .venv has. With --all also under every Python that is here of 3.10 and 3.11, each with MindSpore 2.9 and 2.10 and the
+# oldest NumPy allowed (a few minutes).
 source "$(dirname "${BASH_SOURCE[0]}")/install.sh"
 install_into .venv test -e '.[test]'
 mindcold=$PWD/.venv/bin/mindcold
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+case "${1:-}" in "" | --all) ;; *) echo "usage: bash tools/check_wheel.sh [--all]" >&2 && exit 2 ;; esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$python" -m build --outdir "$work/dist" . >"$work/build.log" 2>&1 || { tail -n 20 "$work/build.log" >&2; exit 1; }
-"$python" -m venv "$work/venv"
 cd "$work"
-PIP_DISABLE_PIP_VERSION_CHECK=1 venv/bin/python -m pip install --quiet dist/*.whl
-home=$(venv/bin/python -c 'import mindcold; print(mindcold.__path__[0])')
-[[ $home == "$work"/venv/* ]] || { echo "the wheel was not used: mindcold is in $home" >&2; exit 1; }
+wheel=$(echo dist/*.whl) sdist=$(echo dist/*.tar.gz)
 
-# compare NAME ARGUMENTS...: the same command by the checkout and by the wheel, kernels compiled from its own sources
+decode() {
+    "$1" generate --model tiny-base --dtype float32 --max-new-tokens 24 --json "${@:2}"
+}
+drafts=(--adapter tiny-steps --method cold --draft trigram --prompt "Question: Ben has 7 pens. Ben buys 5 more pens. How many pens does Ben have now? Answer:")
+regex=(--prompt "The farmer" --regex "(walked|ran) to the [a-z]+\.")
+decode "$mindcold" "${drafts[@]}" >expected-drafts.json
+decode "$mindcold" "${regex[@]}" >expected-regex.json
+
+# compare NAME: decode by what is installed in venv, from its own files, with kernels compiled from its own sources
 compare() {
-    local name=$1 expected found
-    shift
-    expected=$("$mindcold" generate --model tiny-base --dtype float32 --max-new-tokens 24 --json "$@")
-    found=$(MINDCOLD_CACHE=$work/cache venv/bin/mindcold generate --model tiny-base --dtype float32 --max-new-tokens 24 --json "$@")
-    "$python" - "$name" "$expected" "$found" <<'PYTHON'
+    local home case
+    home=$(venv/bin/python -c 'import mindcold; print(mindcold.__path__[0])')
+    [[ $home == "$work"/venv/* ]] || { echo "$1: not used, mindcold is in $home" >&2; exit 1; }
+    export MINDCOLD_CACHE=$work/cache # keyed by the sources
+    decode venv/bin/mindcold "${drafts[@]}" >found-drafts.json
+    decode venv/bin/mindcold "${regex[@]}" >found-regex.json
+    venv/bin/mindcold info --model tiny-base --adapter tiny-steps >/dev/null
+    venv/bin/python - "$1" drafts regex <<'PYTHON'
 import json
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
-name, expected, found = sys.argv[1], *(json.loads(text)["token_ids"] for text in sys.argv[2:])
-if not expected or found != expected:
-    sys.exit(f"{name}: the checkout gives {expected}, the wheel {found}")
-print(f"{name}: the wheel gives the {len(expected)} tokens of the checkout")
+for case in sys.argv[2:]:
+    expected, found = (json.loads(Path(f"{of}-{case}.json").read_text())["token_ids"] for of in ("expected", "found"))
+    if not expected or found != expected:
+        sys.exit(f"{sys.argv[1]}, {case}: the checkout gives {expected}, it gives {found}")
+where = f"Python {sys.version.split()[0]}, mindspore {version('mindspore')}, numpy {version('numpy')}"
+print(f"{sys.argv[1]} ({where}): the tokens of the checkout")
 PYTHON
 }
 
-compare "CoLD with drafts" --adapter tiny-steps --method cold --draft trigram --prompt "Question: Ben has 7 pens. Ben buys 5 more pens. How many pens does Ben have now? Answer:"
-compare "regular expression" --prompt "The farmer" --regex "(walked|ran) to the [a-z]+\."
-venv/bin/mindcold info --model tiny-base --adapter tiny-steps >/dev/null
+# environment PYTHON REQUIREMENTS...: an empty one with these
+environment() {
+    rm -rf venv
+    "$1" -m venv venv
+    venv/bin/python -m pip install --quiet "${@:2}"
+}
+
+environment "$python" "$wheel"
+compare wheel
+venv/bin/python -m pip uninstall --quiet --yes mindcold
+venv/bin/python -m pip install --quiet --no-deps "$sdist"
+compare sdist
+
+[ "${1:-}" = --all ] || exit 0
+for wanted in 3.10 3.11; do
+    found=
+    for candidate in "python$wanted" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$wanted".*/bin/python; do
+        "$candidate" -c "import sys; sys.exit(not sys.version.startswith('$wanted.'))" 2>/dev/null && found=$candidate && break
+    done
+    if [ -z "$found" ]; then
+        echo "wheel: not tried with Python $wanted, there is none here"
+        continue
+    fi
+    for mindspore in 2.9 2.10; do
+        environment "$found" "$wheel" "mindspore==$mindspore.*" numpy==1.26.0
+        compare wheel
+    done
+done
