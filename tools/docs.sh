@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$python" tools/docs/pages.py "$work"
-.docs/bin/python -m mkdocs --quiet build --strict --config-file "$work/mkdocs.yml" --site-dir "$work/site"
+.docs/bin/python -m mkdocs build --strict --config-file "$work/mkdocs.yml" --site-dir "$work/site"
 .docs/bin/python - "$work" <<'PYTHON'
 import sys
 import zlib

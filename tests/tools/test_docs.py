@@ -72,6 +72,7 @@ def test_the_package_lies_as_it_is_installed(written):
         ("[gone](../gone.md)", "[gone](../gone.md)"),
         ("[out](https://example.org) [here](#part)", "[out](https://example.org) [here](#part)"),
         ("![a](a.png)", "![a](a.png)"),
+        ("* a\n\n  | b |\n  |---|\n* c", "* a\n\n    | b |\n    |---|\n\n* c"),
         ("```bash no-ci\n[a](../code.py)\n```", "```bash\n[a](../code.py)\n```"),
     ],
 )

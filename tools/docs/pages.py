@@ -35,6 +35,8 @@ CHANGELOG = Path("mindcold/CHANGELOG.md")
 
 _FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(!?)\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\(([^()\s]+)\)")
+_INNER = re.compile(r"^ {2,3}(?=\S)", re.MULTILINE)  # what belongs to an item of a list, by four spaces in mkdocs
+_NEXT = re.compile(r"(?<=\n)(?=(?:\*|\d+\.) )")  # where an item begins: after an empty line, as mkdocs wants it
 _WIDTH = "100"
 
 
@@ -51,7 +53,7 @@ def page_of(guide: Path) -> Path:
 
 
 def relinked(text: str, guide: Path, pages: set[Path], root: Path = ROOT) -> str:
-    """A text whose links lead to pages; those to files that are none keep their words alone.
+    """A text as mkdocs reads it, whose links lead to pages; those to files that are none keep their words alone.
 
     Links to what does not exist stay, for mkdocs to find.
     """
@@ -68,7 +70,7 @@ def relinked(text: str, guide: Path, pages: set[Path], root: Path = ROOT) -> str
         return words if (root / found).exists() else match.group()
 
     parts = _FENCE.split(text)
-    parts[::2] = [_LINK.sub(one, part) for part in parts[::2]]
+    parts[::2] = [_NEXT.sub("\\n", _INNER.sub("    ", _LINK.sub(one, part))) for part in parts[::2]]
     parts[1::2] = [re.sub(r"\A```(\w*)[^\n]*", r"```\1", part) for part in parts[1::2]]  # one word names a language
     return "".join(parts)
 
