@@ -23,16 +23,17 @@ regex=(--prompt "The farmer" --regex "(walked|ran) to the [a-z]+\.")
 decode "$mindcold" "${drafts[@]}" >expected-drafts.json
 decode "$mindcold" "${regex[@]}" >expected-regex.json
 
-# compare NAME: decode by what is installed in venv, from its own files, with kernels compiled from its own sources
+# compare NAME CASES...: decode by what is installed in venv, from its own files, with kernels of its own sources
 compare() {
     local home case
     home=$(venv/bin/python -c 'import mindcold; print(mindcold.__path__[0])')
     [[ $home == "$work"/venv/* ]] || { echo "$1: not used, mindcold is in $home" >&2; exit 1; }
     export MINDCOLD_CACHE=$work/cache # keyed by the sources
-    decode venv/bin/mindcold "${drafts[@]}" >found-drafts.json
-    decode venv/bin/mindcold "${regex[@]}" >found-regex.json
-    venv/bin/mindcold info --model tiny-base --adapter tiny-steps >/dev/null
-    venv/bin/python - "$1" drafts regex <<'PYTHON'
+    for case in "${@:2}"; do
+        local -n arguments=$case
+        decode venv/bin/mindcold "${arguments[@]}" >"found-$case.json"
+    done
+    venv/bin/python - "$@" <<'PYTHON'
 import json
 import sys
 from importlib.metadata import version
@@ -43,7 +44,7 @@ for case in sys.argv[2:]:
     if not expected or found != expected:
         sys.exit(f"{sys.argv[1]}, {case}: the checkout gives {expected}, it gives {found}")
 where = f"Python {sys.version.split()[0]}, mindspore {version('mindspore')}, numpy {version('numpy')}"
-print(f"{sys.argv[1]} ({where}): the tokens of the checkout")
+print(f"{sys.argv[1]} ({where}): the tokens of the checkout, {', '.join(sys.argv[2:])}")
 PYTHON
 }
 
@@ -55,10 +56,11 @@ environment() {
 }
 
 environment "$python" "$wheel"
-compare wheel
+compare wheel drafts regex
+venv/bin/mindcold info --model tiny-base --adapter tiny-steps >/dev/null
 venv/bin/python -m pip uninstall --quiet --yes mindcold
 venv/bin/python -m pip install --quiet --no-deps "$sdist"
-compare sdist
+compare sdist drafts
 
 [ "${1:-}" = --all ] || exit 0
 for wanted in 3.10 3.11; do
@@ -72,6 +74,6 @@ for wanted in 3.10 3.11; do
     fi
     for mindspore in 2.9 2.10; do
         environment "$found" "$wheel" "mindspore==$mindspore.*" numpy==1.26.0
-        compare wheel
+        compare wheel drafts regex
     done
 done
