@@ -15,26 +15,4 @@ set +e
         >"$work/found.json"
 ) >"$work/log" 2>&1
 set -e
-"$python" - "$work" "${1:-}" <<'PYTHON'
-import json
-import sys
-from pathlib import Path
-
-work, strict = Path(sys.argv[1]), sys.argv[2] == "--strict"
-try:
-    packages = json.loads((work / "found.json").read_text())["dependencies"]
-except (OSError, ValueError, KeyError):
-    log = [line.strip() for line in (work / "log").read_text(errors="replace").splitlines() if line.strip()]
-    print(f"pip-audit: nothing was audited: {log[-1][:200] if log else 'it said nothing'}")
-    sys.exit(strict)
-asked = [package for package in packages if "skip_reason" not in package]
-found = [(package, vulnerability) for package in asked for vulnerability in package["vulns"]]
-for package, vulnerability in found:
-    fixed = ", ".join(vulnerability["fix_versions"]) or "no version"
-    print(f"pip-audit: {package['name']} {package['version']}: {vulnerability['id']}, mended in {fixed}")
-if not asked:
-    print(f"pip-audit: nothing was audited: the service answers for none of {len(packages)} packages")
-    sys.exit(strict)
-print(f"pip-audit: {len(asked)} of {len(packages)} packages audited, {len(found)} known vulnerabilities")
-sys.exit(strict and bool(found))
-PYTHON
+"$python" tools/audit_report.py "$work/found.json" "$work/log" "$@"
