@@ -77,7 +77,9 @@ def test_the_package_lies_as_it_is_installed(written):
     ],
 )
 def test_links_lead_to_pages(tmp_path, text, expected):
-    files = [Path(name) for name in ("here/README.md", "room/README.md", ".github/SECURITY.md", "code.py")]
+    files = [
+        Path(name) for name in ("here/README.md", "room/README.md", ".github/SECURITY.md", "code.py", "here/a.png")
+    ]
     for file in files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("")
