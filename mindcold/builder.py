@@ -3,7 +3,7 @@
 from mindcold.config import ModelConfig
 from mindcold.constraints import ConstraintSet, Vocabulary, parse_constraint
 from mindcold.decoding import RequestState, find
-from mindcold.decoding.rollout import RolloutSource
+from mindcold.decoding.drafts.rollout import RolloutSource
 from mindcold.decoding.sampling import TokenFilter
 from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels

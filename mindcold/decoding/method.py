@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mindcold import sampling_params
-from mindcold.decoding.beam_search import BeamSearch
-from mindcold.decoding.best_of import BestOf
 from mindcold.decoding.forward import SequenceSpec, Steps
-from mindcold.decoding.pair_contrast import PairContrast
-from mindcold.decoding.progressive_precision import ProgressivePrecision
+from mindcold.decoding.methods.beam_search import BeamSearch
+from mindcold.decoding.methods.best_of import BestOf
+from mindcold.decoding.methods.pair_contrast import PairContrast
+from mindcold.decoding.methods.progressive_precision import ProgressivePrecision
+from mindcold.decoding.methods.rollout_search import RolloutSearch
+from mindcold.decoding.methods.speculative_search import SpeculativeRolloutSearch
+from mindcold.decoding.methods.token_tree import TokenTree
 from mindcold.decoding.request import Contrast, RequestState
-from mindcold.decoding.rollout_search import RolloutSearch
-from mindcold.decoding.speculative_search import SpeculativeRolloutSearch
-from mindcold.decoding.token_tree import TokenTree
 from mindcold.engine import Sequence
 from mindcold.errors import RequestError
 from mindcold.sampling_params import SamplingParams

@@ -13,8 +13,8 @@ from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
+    from mindcold.decoding.drafts.rollout import RolloutSource
     from mindcold.decoding.method import Method
-    from mindcold.decoding.rollout import RolloutSource
 
 
 class Contrast(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mindcold.decoding.draft_text import DraftText
+from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
 from mindcold.drafting import Draft, Drafter
 from mindcold.engine import Engine

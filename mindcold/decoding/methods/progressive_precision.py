@@ -7,8 +7,8 @@ higher ones. The paper's learned scheduler has to be trained and is not here.
 
 from mindcold import sampling_params
 from mindcold.decoding.forward import SequenceSpec, Steps
+from mindcold.decoding.methods.token_tree import TokenTree
 from mindcold.decoding.request import RequestState
-from mindcold.decoding.token_tree import TokenTree
 from mindcold.engine import Sequence
 
 

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from typing import Protocol
 
 from mindcold.constraints import ConstraintSet
-from mindcold.decoding.draft_text import DraftText
+from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
 from mindcold.decoding.masks import allowed_after
 from mindcold.decoding.request import RequestState

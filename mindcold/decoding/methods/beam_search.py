@@ -14,9 +14,9 @@ import numpy as np
 from mindcold import sampling_params
 from mindcold.constraints import ConstraintError, ConstraintSet
 from mindcold.decoding import sampling
-from mindcold.decoding.beam_draft import BeamDrafts, draft_nodes, draft_sequences
+from mindcold.decoding.drafts.beam_draft import BeamDrafts, draft_nodes, draft_sequences
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
-from mindcold.decoding.ranking import rank
+from mindcold.decoding.methods.ranking import rank
 from mindcold.decoding.request import Ranked, RequestState, SelectedToken
 from mindcold.engine import Sequence
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding import sampling
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec, Steps
-from mindcold.decoding.ranking import rank
+from mindcold.decoding.methods.ranking import rank
 from mindcold.decoding.request import Ranked, RequestState, SelectedToken, StoppingCriterion
 from mindcold.engine import Sequence
 

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from mindcold.decoding import sampling
-from mindcold.decoding.draft_text import DraftText
+from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState

@@ -8,9 +8,9 @@ import time
 
 from mindcold import sampling_params
 from mindcold.decoding import sampling
+from mindcold.decoding.drafts.model_draft import ModelDrafts
 from mindcold.decoding.forward import Feed, ForwardRequest, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
-from mindcold.decoding.model_draft import ModelDrafts
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence

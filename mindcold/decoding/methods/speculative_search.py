@@ -4,10 +4,10 @@ and the reward decides. Its output is not that of CDLH token for token.
 
 from collections.abc import Generator
 
+from mindcold.decoding.drafts.rollout import Rolling, Rollouts, TrigramRollouts
 from mindcold.decoding.forward import ForwardRequest, ForwardResult, Steps
+from mindcold.decoding.methods.rollout_search import MARGIN, Candidate, RolloutSearch
 from mindcold.decoding.request import RequestState, SelectedToken
-from mindcold.decoding.rollout import Rolling, Rollouts, TrigramRollouts
-from mindcold.decoding.rollout_search import MARGIN, Candidate, RolloutSearch
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 

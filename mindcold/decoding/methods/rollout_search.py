@@ -10,10 +10,10 @@ import numpy as np
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding import sampling
+from mindcold.decoding.drafts.rollout import MAX_GUESS, guess
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState, SelectedToken
-from mindcold.decoding.rollout import MAX_GUESS, guess
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 from mindcold.sampling_params import DRAFT_ADAPTER

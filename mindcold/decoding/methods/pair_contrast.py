@@ -14,7 +14,7 @@ import numpy as np
 
 from mindcold import sampling_params
 from mindcold.decoding import sampling
-from mindcold.decoding.draft_text import DraftText
+from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState, SelectedToken

@@ -1,0 +1,1 @@
+"""The searches of the methods, one generator a file."""
