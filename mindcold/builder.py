@@ -14,7 +14,7 @@ from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.precisions import Precisions
 from mindcold.prompts import PromptEncoder
 from mindcold.request import BASE, Request
-from mindcold.sampling_params import DRAFTS, PRECISION, SamplingParams
+from mindcold.sampling_params import DRAFTS, PRECISION, WINDOW, SamplingParams, draft_groups
 from mindcold.tokenizer import Tokenizer
 
 
@@ -93,7 +93,7 @@ class RequestBuilder:
             key = key._replace(score=f"{score}, {params.adaptation}")  # what learns in another way is another table
         source = params.amateur if "amateur" in search.keywords else draft
         model = source != "none" and source not in DRAFTS
-        if draft == "lookahead":
+        if WINDOW in draft_groups(draft):
             state.drafter = NgramDrafter(params, state.eos)
         elif draft in DRAFTS or (model and search.tables):
             state.drafter = TrigramDrafter(trigrams, key, params.search, params.adaptation)

@@ -5,8 +5,8 @@ import pytest
 
 import mindcold
 from mindcold.constraints import Forbidden, TextReward
-from mindcold.decoding import rollout_search
 from mindcold.decoding.forward import ForwardRequest
+from mindcold.decoding.methods import rollout_search
 from mindcold.drafting import TableKey, TrigramDrafter
 from mindcold.engine import MAX_ROWS
 from mindcold.errors import RequestError
