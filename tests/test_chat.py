@@ -72,14 +72,33 @@ def test_the_clock():
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ messages[0].content + 1 }}", "str"),
         ("{{ missing.field }}", "'missing' is undefined"),
+        ("{% if 1 / 0 %}{% endif %}", "division by zero"),
+        ("{% if 1 %}" * 500 + "{% endif %}" * 500, "recursion"),
+        ("{% for x in messages %}" * 30 + "{% endfor %}" * 30, "too many statically nested blocks"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "recursion"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "recursion"),
+        ("{{ 'a' * 10 ** 10 }}", "takes more than 768 MB of memory"),
+        ("{{ '%10000000000d' | format(1) }}", "takes more than 768 MB of memory"),
+        ("{{ 'x' | center(10 ** 10) }}", "takes more than 768 MB of memory"),
+        ("{% for i in range(9999) %}{{ 'x' * 9999 }}{% endfor %}", "more than 16777216 characters"),
+        ("{# x #}" * 200_000, "more than 1048576 characters"),
     ],
 )
 def test_a_template_that_fails_is_one_line(template, message):
-    with pytest.raises(TokenizerError, match=r"^chat.jinja: the chat template failed: ") as found:
+    with pytest.raises(TokenizerError, match=r"^chat.jinja: the chat template (failed: |has )") as found:
         render(template, USER, where="chat.jinja")
-    assert message in str(found.value) and "\n" not in str(found.value)
+    assert message in str(found.value) and "\n" not in str(found.value) and len(str(found.value)) < 300
+
+
+@pytest.mark.parametrize("template", ["{{ 10 ** (10 ** 8) }}", "{{ lipsum(10 ** 7) }}"])
+def test_a_template_without_end_is_ended(template, monkeypatch):
+    monkeypatch.setattr("mindcold.chat.SECONDS", 0.5)
+    with pytest.raises(TokenizerError, match=r"takes more than 0\.5 seconds"):
+        render(template, USER)
 
 
 def test_messages_are_dictionaries():
     with pytest.raises(TokenizerError, match="messages: dictionaries with role and content"):
         render("{{ messages }}", ["hi"])
+    with pytest.raises(TokenizerError, match="data that JSON can hold is expected"):
+        render("{{ messages }}", [{"role": "user", "content": object()}])
