@@ -7,45 +7,60 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import outlines_core
-from outlines_core.json_schema import build_regex_from_schema
 
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.errors import one_line
+from mindcold.isolated import TaskError, call
 from mindcold.tokenizer import Tokenizer
 
+SECONDS = 8.0
+"""What the automaton of a pattern may take to compile."""
+
+KEPT = 16
+"""Automata that are kept for each tokenizer."""
+
 _TEXTS: "WeakKeyDictionary[Tokenizer, dict[str, list[int]]]" = WeakKeyDictionary()
+_AUTOMATA: "WeakKeyDictionary[Tokenizer, dict[tuple[str, int], Any]]" = WeakKeyDictionary()
 
 
 class Regex:
     """Text that a regular expression matches as a whole, a space in front allowed; tokens that cannot lead there
     are out.
 
-    The value is 1 where the text may end, else 0. Tokens that are parts of a character are never chosen.
+    The value is 1 where the text may end, else 0. Tokens that are parts of a character are never chosen. The automaton
+    is compiled in a process of bounded memory (`mindcold.isolated`), in `seconds` at most.
     """
 
     cumulative = False
 
-    def __init__(self, pattern: str):
-        self.pattern = pattern
+    def __init__(self, pattern: str, seconds: float = SECONDS):
+        self.pattern, self.seconds = pattern, seconds
 
     def start(self, vocabulary: Vocabulary) -> State:
-        """The automaton's first state; ConstraintError for a pattern that cannot be read or met."""
-        words = texts(vocabulary.text("Regex"), vocabulary.size)
-        try:
-            index = outlines_core.Index(f" ?({self.pattern})", outlines_core.Vocabulary(vocabulary.size, words))
-        except Exception as error:  # the library raises several kinds
-            raise ConstraintError(f"constraint Regex: {one_line(error)}") from None
-        return _Path(index, vocabulary, index.get_initial_state())
+        """The automaton's first state; ConstraintError for a pattern that is too large, cannot be read or met."""
+        tokenizer = vocabulary.text("Regex")
+        known, key = _AUTOMATA.setdefault(tokenizer, {}), (self.pattern, vocabulary.size)
+        if key not in known:
+            words = texts(tokenizer, vocabulary.size)
+            try:
+                pattern = f" ?({self.pattern})"
+                content = call("patterns", "automaton", pattern, words, vocabulary.size, seconds=self.seconds)
+            except TaskError as error:
+                raise ConstraintError(f"constraint Regex: {one_line(error)}") from None
+            while len(known) >= KEPT:
+                del known[next(iter(known))]
+            known[key] = outlines_core.Index.from_binary(content)
+        return _Path(known[key], vocabulary, known[key].get_initial_state())
 
 
 class Json(Regex):
     """JSON of a schema (a dict or its text)."""
 
-    def __init__(self, schema: str | Mapping[str, Any]):
-        text = schema if isinstance(schema, str) else json.dumps(schema)
+    def __init__(self, schema: str | Mapping[str, Any], seconds: float = SECONDS):
         try:
-            super().__init__(build_regex_from_schema(text))
-        except Exception as error:
+            text = schema if isinstance(schema, str) else json.dumps(schema)
+            super().__init__(call("patterns", "of_schema", text, seconds=seconds), seconds)
+        except (TaskError, TypeError, ValueError, RecursionError) as error:
             raise ConstraintError(f"constraint Json: schema: {one_line(error)}") from None
 
 

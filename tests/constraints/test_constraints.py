@@ -171,3 +171,34 @@ def state_of(item, text):
 )
 def test_what_is_not_met_is_said(item, text, unmet):
     assert state_of(item, text).unmet() == unmet
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{100000}", "(a{1,300}){1,300}", "(a|b)*a(a|b){30}", ".*a" + "." * 40, "(" * 9999]
+)
+def test_a_pattern_beyond_all_bounds_is_one_line(pattern):
+    with pytest.raises(ConstraintError, match=r"^constraint Regex: ") as caught:
+        Regex(pattern, seconds=0.5).start(VOCABULARY)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "maxLength": 10**6},
+        {"type": "array", "items": {"type": "string", "maxLength": 3000}, "maxItems": 3000},
+        '{"allOf": ' * 9999,
+        {"$ref": "#"},
+        {"type": "object", "properties": {"x": {"enum": [{1, 2}]}}},
+    ],
+)
+def test_a_schema_beyond_all_bounds_is_one_line(schema):
+    with pytest.raises(ConstraintError, match=r"^constraint (Regex|Json)") as caught:
+        Json(schema, seconds=0.5).start(VOCABULARY)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_an_automaton_is_compiled_once_for_a_tokenizer(monkeypatch):
+    Regex("once [0-9]").start(VOCABULARY)
+    monkeypatch.setattr("mindcold.constraints.regex.call", None)
+    assert walk(Regex("once [0-9]"), "once 7").value() == 1.0

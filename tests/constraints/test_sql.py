@@ -111,3 +111,30 @@ def test_a_schema_reaches_no_file_and_ends(tmp_path):
     endless = "create table t as with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
     with pytest.raises(ConstraintError, match="schema: interrupted"):
         SqlExecutes(endless)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ("attach database 'x.db' as x", "not authorized"),
+        ("create table a (b); vacuum into 'x.db'", "authorization denied"),
+        ("pragma temp_store_directory = '.'", "not authorized"),
+        ("with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n", "interrupted"),
+        ("create table a (b); insert into a values (1);" + "insert into a select * from a;" * 40, "interrupted"),
+        (
+            "create table a (b); insert into a values (zeroblob(9000000));" + "insert into a select * from a;" * 7,
+            "memory",
+        ),
+        ("create table a (b); insert into a values (zeroblob(400000000)), (zeroblob(400000000))", "too big|memory"),
+    ],
+)
+def test_a_schema_beyond_its_bounds_is_one_line(schema, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConstraintError, match=rf"^constraint SqlExecutes: schema: .*{message}") as caught:
+        SqlExecutes(schema)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_query_of_any_size_has_a_value():
+    assert SQL.score("select hex(zeroblob(400000000))") == 0.5
+    assert SQL.score("select name from pets") == 1.0
