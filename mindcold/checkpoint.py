@@ -9,10 +9,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from mindcold.config import ModelConfig
-from mindcold.errors import MindcoldError, ModelError
+from mindcold.errors import MindcoldError, ModelError, one_line, shown
 from mindcold.fields import read_json
+from mindcold.files import is_file
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+_SAME_LINES = 1024
+_HINT = "config.json and the weights disagree"
 _DTYPES = ("F32", "F16", "BF16", "F64")
 
 
@@ -21,8 +24,14 @@ class SafetensorsFile:
 
     def __init__(self, path: Path, error: type[MindcoldError] = ModelError):
         self.path, self.error = path, error
+        if not is_file(path, error):
+            raise error(f"{path}: no such file")
         with self._reading() as file:
-            self.names = frozenset(file.keys())
+            self._kinds: dict[str, tuple[tuple[int, ...], str]] = {}
+            for name in file.keys():  # noqa: SIM118 - not a dictionary
+                part = file.get_slice(name)
+                self._kinds[name] = tuple(part.get_shape()), part.get_dtype()
+            self.names = frozenset(self._kinds)
             self.metadata: dict[str, str] = file.metadata() or {}
 
     @contextmanager
@@ -31,18 +40,33 @@ class SafetensorsFile:
         try:
             with safe_open(str(self.path), framework="numpy") as file:
                 yield file
-        except FileNotFoundError:
-            raise self.error(f"{self.path}: no such file") from None
         except (SafetensorError, OSError, ValueError) as error:
-            raise self.error(f"{self.path}: truncated or not a safetensors file ({error})") from None
+            raise self.error(f"{self.path}: truncated or not a safetensors file ({one_line(error)})") from None
 
     def shape(self, name: str) -> tuple[int, ...]:
-        with self._reading() as file:
-            return tuple(file.get_slice(name).get_shape())
+        return self._kinds[name][0]
 
     def dtype(self, name: str) -> str:
-        with self._reading() as file:
-            return file.get_slice(name).get_dtype()
+        return self._kinds[name][1]
+
+    def same(self, name: str, other: "SafetensorsFile") -> bool:
+        """Whether another file has the same tensor of this name, bit for bit."""
+        if self._kinds[name] != other._kinds[name] or self.dtype(name) not in _DTYPES:
+            return False
+        with self._reading() as file, other._reading() as theirs:
+            mine, its = file.get_slice(name), theirs.get_slice(name)
+            if not self.shape(name):
+                return bool(file.get_tensor(name).tobytes() == theirs.get_tensor(name).tobytes())
+            lines = self.shape(name)[0]
+            parts = ((first, min(first + _SAME_LINES, lines)) for first in range(0, lines, _SAME_LINES))
+            return all(mine[first:end].tobytes() == its[first:end].tobytes() for first, end in parts)
+
+    def check(self, name: str, shape: tuple[int, ...], hint: str) -> None:
+        """Refuse a tensor that has not this shape, unread."""
+        if self.shape(name) != shape:
+            raise self.error(
+                f"{self.path}: {name}: shape {list(self.shape(name))}, but {list(shape)} is expected; {hint}"
+            )
 
     def tensor(
         self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None
@@ -51,17 +75,15 @@ class SafetensorsFile:
 
         It is refused unless it has this shape, a float type and only finite values.
         """
-        found = self.shape(name)
-        if found != shape:
-            raise self.error(f"{self.path}: {name}: shape {list(found)}, but {list(shape)} is expected; {hint}")
+        self.check(name, shape, hint)
         with self._reading() as file:
             part = file.get_slice(name)
             dtype = part.get_dtype()
             if dtype not in _DTYPES:
                 raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
-            value = np.ascontiguousarray(
-                part[first : min(end or shape[0], shape[0])] if shape else file.get_tensor(name), dtype=np.float32
-            )
+            raw = part[first : min(end or shape[0], shape[0])] if shape else file.get_tensor(name)
+            with np.errstate(over="ignore"):
+                value = np.ascontiguousarray(raw, dtype=np.float32)
         if not np.isfinite(value).all():
             raise self.error(f"{self.path}: {name}: holds NaN or infinite values; the file is damaged")
         return value
@@ -72,16 +94,16 @@ def find_safetensors(folder: Path, stem: str, error: type[MindcoldError]) -> lis
     if not folder.is_dir():
         raise error(f"{folder}: no such folder")
     single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
-    if single.is_file():
+    if is_file(single, error):
         return [single]
-    if index.is_file():
+    if is_file(index, error):
         shards = read_json(index, error).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise error(f"{index}: weight_map: an object from tensor name to file name is expected")
         names = sorted({str(name) for name in shards.values()})
         for name in names:
-            if Path(name).name != name or not name.endswith(".safetensors"):
-                raise error(f"{index}: weight_map: {name!r} is not the name of a safetensors file in this folder")
+            if Path(name).name != name or not name.endswith(".safetensors") or len(name) > 200:
+                raise error(f"{index}: weight_map: {shown(name)} is not the name of a safetensors file in this folder")
         return [folder / name for name in names]
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if pickles:
@@ -97,6 +119,10 @@ class TensorSource(Protocol):
     @property
     def stored_dtype(self) -> str:
         """The one type all matrices are stored in, as safetensors names it ("F32", "F16", "BF16"), else "mixed"."""
+        ...
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse a tensor that is missing or has another shape, unread."""
         ...
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -123,13 +149,19 @@ class Checkpoint:
         self._home: dict[str, SafetensorsFile] = {}
         for path in find_safetensors(self.folder, "model", ModelError):
             file = SafetensorsFile(path)
+            for name in sorted(file.names & self._home.keys()):
+                if not file.same(name, self._home[name]):
+                    raise ModelError(
+                        f"{path}: {one_line(name, 100)}: differs from the tensor of this name in "
+                        f"{self._home[name].path.name}"
+                    )
             self._home |= dict.fromkeys(file.names, file)
         beyond = f"model.layers.{config.num_hidden_layers}."
         for name, file in self._home.items():
             if name.startswith(beyond):
                 raise ModelError(
                     f"{self.folder / 'config.json'}: num_hidden_layers: {config.num_hidden_layers}, "
-                    f"but {file.path.name} has {name}"
+                    f"but {file.path.name} has {one_line(name, 100)}"
                 )
 
     @property
@@ -151,7 +183,15 @@ class Checkpoint:
 
     def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
         """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
+        return self._file(name).tensor(name, shape, _HINT, first, end)
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse a tensor that is missing or has another shape, unread."""
+        self._file(name).check(name, shape, _HINT)
+
+    def _file(self, name: str) -> SafetensorsFile:
+        """The file that has a tensor."""
         file = self._home.get(name)
         if file is None:
             raise ModelError(f"{self.folder}: {name}: missing from the safetensors files, config.json asks for it")
-        return file.tensor(name, shape, "config.json and the weights disagree", first, end)
+        return file

@@ -4,8 +4,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mindcold.errors import ModelError, shown
 from mindcold.fields import Fields
+from mindcold.files import is_file
 
+_ATTENTIONS = ("full_attention", "sliding_attention")
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
 """The `model_type` values of HuggingFace folders that can be decoded."""
 
@@ -64,7 +67,7 @@ class ModelConfig:
         path = folder / "config.json"
         config = _parse(Fields.of_file(path))
         generation = folder / "generation_config.json"
-        if generation.is_file():
+        if is_file(generation, ModelError):
             eos = Fields.of_file(generation).token_ids("eos_token_id", config.vocab_size)
             if eos:
                 config = replace(config, eos_token_ids=eos)
@@ -102,9 +105,9 @@ def _parse(fields: Fields) -> ModelConfig:
     raw = fields.raw
     model_type = fields.text("model_type", "")
     if model_type not in ARCHITECTURES:
-        raise fields.fail("model_type", f"{model_type or None!r} is not one of {', '.join(ARCHITECTURES)}")
+        raise fields.fail("model_type", f"{shown(model_type or None)} is not one of {', '.join(ARCHITECTURES)}")
     if fields.text("hidden_act", "silu") not in ("silu", "swish"):
-        raise fields.fail("hidden_act", f"{raw['hidden_act']!r} is not supported, only silu")
+        raise fields.fail("hidden_act", f"{shown(raw['hidden_act'])} is not supported, only silu")
     if raw.get("quantization_config"):
         raise fields.fail("quantization_config", "quantised checkpoints are not supported; give the full weights")
     heads = fields.integer("num_attention_heads")
@@ -156,7 +159,7 @@ def _sliding_window(fields: Fields, model_type: str, layers: int) -> tuple[int, 
     if types is None:
         first = fields.integer("max_window_layers", 28, low=0)
         return tuple(window if i >= first else 0 for i in range(layers))
-    if not isinstance(types, list) or len(types) != layers or set(types) - {"full_attention", "sliding_attention"}:
+    if not isinstance(types, list) or len(types) != layers or any(kind not in _ATTENTIONS for kind in types):
         raise fields.fail("layer_types", f"{layers} values full_attention or sliding_attention are expected")
     return tuple(window if kind == "sliding_attention" else 0 for kind in types)
 
@@ -182,4 +185,4 @@ def _rope(fields: Fields) -> RopeConfig:
             raise rope.fail("high_freq_factor", f"{high:g} is not above low_freq_factor {low:g}")
         original = rope.integer("original_max_position_embeddings")
         return RopeConfig(theta, kind, factor, low, high, original)
-    raise rope.fail("rope_type", f"{kind!r} is not supported, only default, linear and llama3")
+    raise rope.fail("rope_type", f"{shown(kind)} is not supported, only default, linear and llama3")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mindcold.decoding import find
-from mindcold.errors import AdapterError, RequestError
+from mindcold.errors import AdapterError, RequestError, shown
 from mindcold.fields import Fields
-from mindcold.files import write_json
+from mindcold.files import is_file, write_json
 from mindcold.sampling_params import SamplingParams
 
 FILE = "decoding_config.json"
@@ -70,7 +70,7 @@ class DecodingDefaults:
         Raises AdapterError, naming the file and the field, for what is unknown, out of bounds or of no use.
         """
         path = Path(folder) / FILE
-        if not path.exists():
+        if not is_file(path, AdapterError):
             return cls()
         found = Fields.of_file(path, AdapterError, limit=_SIZE)
         found.allow(item.name for item in fields(cls))
@@ -78,7 +78,7 @@ class DecodingDefaults:
         keywords = {name: value for name in KEYWORDS if (value := found.raw.get(name)) is not None}
         defaults = cls(found.text("method", cls().method), **keywords, tuned_on=record)
         if keywords.get("draft", "none") not in DRAFTS:
-            raise found.fail("draft", f"{keywords['draft']!r} is not one of {', '.join(DRAFTS)}")
+            raise found.fail("draft", f"{shown(keywords['draft'])} is not one of {', '.join(DRAFTS)}")
         try:
             find(defaults.method).check(SamplingParams.of(keywords))
         except RequestError as error:

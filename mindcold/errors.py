@@ -37,6 +37,11 @@ class JobError(MindcoldError):
     """A process of a job cannot find its place: variables of the environment or arguments that make no sense."""
 
 
+def shown(value: object, limit: int = 200) -> str:
+    """The `repr` of a value from outside in one line of at most `limit` characters, for a MindcoldError."""
+    return one_line(repr(value), limit)
+
+
 def one_line(text: object, limit: int | None = 200) -> str:
     """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError."""
     line = " ".join(str(text).split())

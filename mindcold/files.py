@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,10 +13,38 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from mindcold.errors import MindcoldError
+from mindcold.errors import MindcoldError, one_line
 
 _MODE = 0o644  # temporary files are private, results are for everyone to read
 _FOLDER_MODE = 0o755
+
+
+def is_file(path: str | Path, error: type[MindcoldError]) -> bool:
+    """Whether there is a file to read; an `error` where something else stands in its place, such as a named pipe."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as found:
+        raise error(f"{one_line(path)}: {getattr(found, 'strerror', None) or found}") from None
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "named pipe, socket or device"
+        raise error(f"{path}: a {kind}, where a file is expected")
+    return True
+
+
+def read_bytes(path: str | Path, error: type[MindcoldError], limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes; an `error` in one line for anything else."""
+    if not is_file(path, error):
+        raise error(f"{path}: no such file")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as found:
+        raise error(f"{path}: {found.strerror or found}") from None
+    if len(content) > limit:
+        raise error(f"{path}: more than {limit} bytes")
+    return content
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mindcold.errors import ModelError, one_line
 from mindcold.model_zoo import path as shipped
 
 
@@ -11,8 +12,11 @@ def find_folder(name: str | Path) -> Path:
     A model in an installed package is converted now if it was not before. ModelError names the known ones.
     """
     folder = Path(name)
-    if folder.exists():
-        return folder
+    try:
+        if folder.exists():
+            return folder
+    except OSError as error:
+        raise ModelError(f"{one_line(name)}: {error.strerror or error}") from None
     from mindcold.convert import PACKAGES, resolve  # reading GGUF files takes a moment to import
 
     return resolve(str(name)) or shipped(str(name), also=tuple(PACKAGES))

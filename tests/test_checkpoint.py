@@ -1,6 +1,8 @@
 """Weights: shards, dtypes, and damage of every kind refused by file and tensor."""
 
 import json
+import os
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -11,7 +13,7 @@ from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
 from mindcold.errors import ModelError
 from mindcold.model import Weights
-from tests.folders import write_json, write_model
+from tests.folders import LLAMA, write_json, write_model
 
 NORM = "model.norm.weight"
 
@@ -149,3 +151,59 @@ def test_damage_is_one_line_with_file_and_field(tmp_path, damage, file, message)
         open_weights(folder)
     text = str(caught.value)
     assert str(folder / file) in text and message in text and "\n" not in text
+
+
+def sharded(folder, change):
+    """A model in two shards, whose last norm is in both, in the second changed."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    save_file(tensors, folder / "a.safetensors")
+    save_file({NORM: change(tensors[NORM])}, folder / "b.safetensors")
+    names = dict.fromkeys(tensors, "a.safetensors") | {NORM: "b.safetensors"}
+    write_json(folder / "model.safetensors.index.json", {"weight_map": names})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda norm: norm + 1, lambda norm: norm[:-1].copy(), lambda norm: norm.astype(np.float16), lambda norm: norm * 0],
+)
+def test_a_tensor_of_two_shards_has_one_value(tmp_path, change):
+    with pytest.raises(ModelError, match=rf"b\.safetensors: {NORM}: differs from .* in a\.safetensors"):
+        open_weights(sharded(write_model(tmp_path), change))
+    sharded(write_model(tmp_path / "same"), lambda norm: norm)
+    open_weights(tmp_path / "same")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"vocab_size": 1 << 24},
+        {"intermediate_size": 1 << 24},
+        {"num_hidden_layers": 4096},
+        {"head_dim": 1 << 20},
+        {"hidden_size": 1 << 24},
+    ],
+)
+def test_sizes_are_compared_with_the_files_before_memory_is_taken(tmp_path, sizes, monkeypatch):
+    folder = write_model(tmp_path)
+    write_json(folder / "config.json", LLAMA | sizes)
+    monkeypatch.setattr("mindcold.model.weights.lora_linear.choose", lambda backend: NoMemory)
+    with pytest.raises(ModelError, match=r"disagree|missing from"):
+        open_weights(folder)
+
+
+class NoMemory:
+    """A body of lora_linear whose weights must not be made."""
+
+    make = None
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "model.safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_file_that_is_none_is_refused_unopened(tmp_path, name, make):
+    folder = write_model(tmp_path)
+    (folder / name).unlink(missing_ok=True)
+    make(folder / name)
+    with pytest.raises(ModelError, match=rf"{name}: a (folder|named pipe, socket or device), where a file"):
+        open_weights(folder)

@@ -73,3 +73,31 @@ def test_a_long_message_becomes_one_line_of_its_beginning():
     assert one_line(ValueError("a\n  b\tc ")) == "a b c"
     assert one_line("x" * 500) == "x" * 197 + "..." and one_line("x" * 200) == "x" * 200
     assert one_line("x" * 500, limit=None) == "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [
+        (lambda fields: fields.integer("x"), list),
+        (lambda fields: fields.number("x"), list),
+        (lambda fields: fields.flag("x"), list),
+        (lambda fields: fields.text("x", ""), list),
+        (lambda fields: fields.names("x"), list),
+        (lambda fields: fields.object("x"), list),
+        (lambda fields: fields.token_ids("x", 3), str),
+        (lambda fields: fields.integer("x"), lambda count: 10**4000),
+        (lambda fields: fields.allow(["y"]), list),
+    ],
+)
+def test_a_value_of_any_size_is_one_short_line(read, kind):
+    for fields in (Fields({"x": kind([0] * 10**6)}, "c.json"), Fields({"x": "\n"}, "c.json")):
+        try:
+            read(fields)
+        except ModelError as error:
+            assert len(str(error)) < 400 and "\n" not in str(error)
+
+
+def test_a_file_beyond_any_configuration_is_refused(tmp_path):
+    (tmp_path / "c.json").write_bytes(b'{"a": "' + b"x" * (1 << 24) + b'"}')
+    with pytest.raises(ModelError, match="more than 16777216 bytes"):
+        read_json(tmp_path / "c.json")

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from mindcold import files
-from mindcold.errors import AdapterError
-from mindcold.files import atomic, new_folder, write_json, write_tensors, write_text
+from mindcold.errors import AdapterError, BatchError
+from mindcold.files import atomic, is_file, new_folder, read_bytes, write_json, write_tensors, write_text
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path):
@@ -93,3 +93,32 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path):
     for place in (tmp_path / "file" / "new", tmp_path / "file" / "more" / "new"):
         with pytest.raises(AdapterError, match="file"), new_folder(place, AdapterError):
             pass
+
+
+def not_files(tmp_path):
+    """Path of things that are there and are no files."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    return [tmp_path / name for name in ("pipe", "folder", "device")]
+
+
+def test_what_is_no_file_is_refused_unopened(tmp_path):
+    for path in not_files(tmp_path):
+        for read in (lambda path: is_file(path, BatchError), lambda path: read_bytes(path, BatchError, 10)):
+            with pytest.raises(BatchError, match=f"{path.name}: a (folder|named pipe, socket or device), where a file"):
+                read(path)
+    assert not is_file(tmp_path / "nothing", BatchError) and not is_file(tmp_path / "nothing" / "x", BatchError)
+    for path in ("x" * 5000, "\0"):
+        with pytest.raises(BatchError) as caught:
+            is_file(path, BatchError)
+        assert len(str(caught.value)) < 300
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bytes(tmp_path / "a", BatchError, 5) == b"12345"
+    with pytest.raises(BatchError, match="more than 4 bytes"):
+        read_bytes(tmp_path / "a", BatchError, 4)
+    with pytest.raises(BatchError, match="no such file"):
+        read_bytes(tmp_path / "b", BatchError, 4)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from itertools import chain
 
 import pytest
@@ -220,3 +221,68 @@ def test_a_folder_without_a_tokenizer_says_what_to_do(tmp_path):
     assert not Tokenizer.exists(tmp_path)
     with pytest.raises(TokenizerError, match="give token ids instead of text"):
         Tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"added_tokens_decoder": [1]}, "added_tokens_decoder: an object is expected"),
+        ({"added_tokens_decoder": {"300": 5}}, "added_tokens_decoder: 300: an object is expected"),
+        ({"added_tokens_decoder": {"300": {"content": 5}}}, "300: content: a string is expected"),
+        ({"added_tokens_decoder": {"300": {"content": ""}}}, "300: content: a text of at least one character"),
+        ({"added_tokens_decoder": {"300": {"content": "x", "special": "no"}}}, "special: true or false"),
+        ({"added_tokens_decoder": {"²": {"content": "x"}}}, "²: a token id is expected"),
+        ({"added_tokens_decoder": {"9" * 5000: {"content": "x"}}}, "a token id is expected"),
+        ({"add_bos_token": "no"}, "add_bos_token: true or false is expected"),
+    ],
+)
+def test_settings_of_a_wrong_type_name_the_field(pieces, tmp_path, settings, message):
+    (tmp_path / "tokenizer.model").write_bytes((pieces.folder / "tokenizer.model").read_bytes())
+    write_json(tmp_path / "tokenizer_config.json", settings)
+    with pytest.raises(TokenizerError, match=rf"tokenizer_config\.json: .*{message}") as caught:
+        Tokenizer(tmp_path)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("template", [[{"name": ["x"]}], [{"name": "default"}], [{"name": "other"}, 5], {"a": 1}, 5])
+def test_a_template_of_a_wrong_type_is_missing(fast, tmp_path, template):
+    (tmp_path / "tokenizer.json").write_bytes((fast.folder / "tokenizer.json").read_bytes())
+    write_json(tmp_path / "tokenizer_config.json", {"chat_template": template})
+    with pytest.raises(TokenizerError, match="chat_template: missing"):
+        Tokenizer(tmp_path).chat([{"role": "user", "content": "x"}])
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
+    with pytest.raises(TokenizerError, match=r"chat_template\.jinja: not UTF-8"):
+        Tokenizer(tmp_path).chat([{"role": "user", "content": "x"}])
+
+
+def changed(fast, folder, **changes):
+    """The tokenizer.json with other parts, loaded."""
+    raw = json.loads((fast.folder / "tokenizer.json").read_text(encoding="utf-8"))
+    write_json(folder / "tokenizer.json", raw | changes)
+    return Tokenizer(folder)
+
+
+def test_what_the_library_cannot_read_or_panics_at_is_one_line(fast, tmp_path):
+    missing = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}], "pair": []}
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json: cannot encode a text") as caught:
+        changed(fast, tmp_path, post_processor=missing | {"special_tokens": {}}).encode("a")
+    assert "\n" not in str(caught.value)
+    for pattern in ("(", "(?<n>\\g<n>)", "[" * 5000):
+        split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+        with pytest.raises(TokenizerError, match=r"tokenizer\.json: not a tokenizer file"):
+            changed(fast, tmp_path, pre_tokenizer=split)
+
+
+def test_settings_of_training_do_not_change_a_text(fast, tmp_path):
+    cut = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    assert changed(fast, tmp_path, truncation=cut).encode("the fox") == fast.encode("the fox")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja"])
+def test_a_file_that_is_none_is_refused_unopened(fast, tmp_path, name):
+    if name != "tokenizer.model":  # not looked at beside the other
+        (tmp_path / "tokenizer.json").write_bytes((fast.folder / "tokenizer.json").read_bytes())
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TokenizerError, match=rf"{name}: a named pipe, socket or device, where a file is expected"):
+        Tokenizer(tmp_path).chat([{"role": "user", "content": "x"}])

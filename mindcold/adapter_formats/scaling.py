@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 
 from mindcold.adapter_formats.source import CONFIG_FILE, Source
-from mindcold.errors import AdapterError
+from mindcold.errors import AdapterError, shown
 from mindcold.fields import Fields
+from mindcold.files import is_file
 
 # Fields that change what the adapter computes and that this library does not have; anything but "off" is refused.
 _UNSUPPORTED = (
@@ -33,15 +34,17 @@ def refuse_unsupported(fields: Fields, kind: str = "") -> None:
     """Raise for a field of adapter_config.json that changes the result; `kind` is peft_type where it is missing."""
     kind = fields.text("peft_type", kind)
     if kind.upper() != "LORA":
-        raise fields.fail("peft_type", f"{kind or None!r} is not supported, only LORA")
+        raise fields.fail("peft_type", f"{shown(kind or None)} is not supported, only LORA")
     for name in _UNSUPPORTED:
         if fields.raw.get(name):
-            raise fields.fail(name, f"{fields.raw[name]!r} is set, and this is not supported")
+            raise fields.fail(name, f"{shown(fields.raw[name])} is set, and this is not supported")
     if fields.text("bias", "none") != "none":
-        raise fields.fail("bias", f"{fields.raw['bias']!r} is set, and only 'none' is supported")
+        raise fields.fail("bias", f"{shown(fields.raw['bias'])} is set, and only 'none' is supported")
     init = fields.raw.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(_CHANGES_BASE):
-        raise fields.fail("init_lora_weights", f"{init!r} changes the base weights; convert the adapter to plain LoRA")
+        raise fields.fail(
+            "init_lora_weights", f"{shown(init)} changes the base weights; convert the adapter to plain LoRA"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def read_scaling(source: Source, lora_alpha: float | None) -> Scaling:
     """From adapter_config.json (`r`, `lora_alpha`, `use_rslora`); without one, `lora_alpha` has to be given."""
     if lora_alpha is not None:
         check_alpha(lora_alpha)
-    if not source.config_file.is_file():
+    if not is_file(source.config_file, AdapterError):
         if lora_alpha is None:
             raise AdapterError(
                 f"{source.path}: no {CONFIG_FILE} beside it, so lora_alpha is not known; pass lora_alpha= "
@@ -84,4 +87,4 @@ def check_alpha(lora_alpha: object) -> None:
     """Refuse what is not a positive number."""
     number = isinstance(lora_alpha, (int, float)) and not isinstance(lora_alpha, bool)
     if not number or not 0 < lora_alpha <= 1e12:  # type: ignore[operator]
-        raise AdapterError(f"lora_alpha: a positive number is expected, found {lora_alpha!r}")
+        raise AdapterError(f"lora_alpha: a positive number is expected, found {shown(lora_alpha)}")

@@ -10,8 +10,9 @@ import numpy as np
 
 from mindcold.adapter_formats.ckpt_file import CkptFile
 from mindcold.checkpoint import SafetensorsFile, find_safetensors
-from mindcold.errors import AdapterError, one_line
+from mindcold.errors import AdapterError, one_line, shown
 from mindcold.fields import read_json
+from mindcold.files import is_file
 
 CONFIG_FILE = "adapter_config.json"
 INDEX_FILE = "lora_adapter.json"
@@ -71,7 +72,7 @@ def open_source(path: Path, name: str, wanted: Callable[[str], bool]) -> Source:
     if not path.exists():
         raise AdapterError(f"{path}: no such file or folder")
     if path.is_dir():
-        if (path / INDEX_FILE).is_file():
+        if is_file(path / INDEX_FILE, AdapterError):
             path = _indexed(path, name)
         paths = _files(path)
         config_file = path / CONFIG_FILE
@@ -93,6 +94,7 @@ def open_source(path: Path, name: str, wanted: Callable[[str], bool]) -> Source:
 
 
 def _open(path: Path, wanted: Callable[[str], bool]) -> TensorFile:
+    is_file(path, AdapterError)
     if path.suffix == ".ckpt":
         return CkptFile(path, wanted)
     if path.suffix == ".safetensors":
@@ -103,9 +105,11 @@ def _open(path: Path, wanted: Callable[[str], bool]) -> TensorFile:
 def _files(folder: Path) -> list[Path]:
     """adapter_model.safetensors or adapter_model.ckpt, else all files of tensors in the folder."""
     for known in ("adapter_model.safetensors", "adapter_model.ckpt"):
-        if (folder / known).is_file():
+        if is_file(folder / known, AdapterError):
             return [folder / known]
-    found = sorted(item for suffix in ("*.safetensors", "*.ckpt") for item in folder.glob(suffix) if item.is_file())
+    found = sorted(
+        item for suffix in ("*.safetensors", "*.ckpt") for item in folder.glob(suffix) if is_file(item, AdapterError)
+    )
     return found or find_safetensors(folder, "adapter_model", AdapterError)
 
 
@@ -128,12 +132,17 @@ def _indexed(folder: Path, name: str) -> Path:
     if not entries:
         raise AdapterError(f"{index}: an object from adapter name to folder is expected, found none")
     if name not in entries and len(entries) > 1:
-        raise AdapterError(f"{index}: {name!r} is not one of its adapters {', '.join(entries)}; use one of these names")
+        raise AdapterError(
+            f"{index}: {name!r} is not one of its adapters {one_line(', '.join(entries))}; use one of these names"
+        )
     chosen = name if name in entries else next(iter(entries))
     value = entries[chosen]
     if not isinstance(value, str):
-        raise AdapterError(f"{index}: {chosen}: the path of a folder is expected, found {value!r}")
-    found = next((item for item in (folder / value, Path(value), folder / chosen) if item.is_dir()), None)
+        raise AdapterError(f"{index}: {one_line(chosen, 100)}: the path of a folder is expected, found {shown(value)}")
+    try:
+        found = next((item for item in (folder / value, Path(value), folder / chosen) if item.is_dir()), None)
+    except (OSError, ValueError):
+        found = None
     if found is None:
-        raise AdapterError(f"{index}: {chosen}: {value}: no such folder")
+        raise AdapterError(f"{index}: {one_line(chosen, 100)}: {one_line(value)}: no such folder")
     return found

@@ -151,19 +151,29 @@ class NetworkWeights:
 
     def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
         """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
+        self.check(name, shape)
         found, members, index = self._find(name)
-        whole = self._parameters.get(found)
-        if whole is None:
-            raise MindFormersError(f"{self._where}: {found}: no such parameter; {name} is read from it")
-        heights = [shape[0]] if len(members) == 1 else sizes(self.config, members)
-        if whole.shape != (sum(heights), *shape[1:]) or heights[index] != shape[0]:
-            raise MindFormersError(f"{self._where}: {found}: shape {list(whole.shape)} does not hold {list(shape)}")
-        value: Any = whole
+        heights = self._heights(shape, members)
+        whole = value = self._parameters[found]
         if len(members) > 1:
             places = np.argsort(row_order(self.config, members, self._layout))
             value = whole[ms.Tensor(places[sum(heights[:index]) :][: shape[0]])]
         value = value if end is None and not first else value[first : min(end or shape[0], shape[0])]
         return floats(value, f"{self._where}: {found}")
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse a tensor that is missing or has another shape, unread."""
+        found, members, index = self._find(name)
+        whole = self._parameters.get(found)
+        if whole is None:
+            raise MindFormersError(f"{self._where}: {found}: no such parameter; {name} is read from it")
+        heights = self._heights(shape, members)
+        if whole.shape != (sum(heights), *shape[1:]) or heights[index] != shape[0]:
+            raise MindFormersError(f"{self._where}: {found}: shape {list(whole.shape)} does not hold {list(shape)}")
+
+    def _heights(self, shape: tuple[int, ...], members: tuple[str, ...]) -> list[int]:
+        """Rows of each of the layers in a parameter."""
+        return [shape[0]] if len(members) == 1 else sizes(self.config, members)
 
     def shared(self, names: tuple[str, ...]) -> ms.Parameter | None:
         """The Parameter that is these float32 matrices, one below the other."""

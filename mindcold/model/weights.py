@@ -27,6 +27,8 @@ class Weights:
         self.source, self.config, self.dtype = checkpoint, checkpoint.config, dtype
         self._make = lora_linear.choose(backend).make
         self._shapes = linear_shapes(checkpoint.config) | {EMBEDDING: (self.config.vocab_size, self.config.hidden_size)}
+        for name, needed in weight_shapes(checkpoint.config).items():  # before memory is taken for any
+            checkpoint.check(name, needed)
         self._matrices: dict[str, Any] = {}
         self._vectors: dict[str, np.ndarray] = {}
         for name in self._layer_names():

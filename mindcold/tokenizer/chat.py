@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mindcold.errors import TokenizerError
+from mindcold.errors import TokenizerError, one_line
+from mindcold.files import is_file, read_bytes
+
+_SIZE = 1 << 22
+"""Bytes of a template file at most."""
 
 Message = dict[str, Any]
 """One chat message: {"role": "user", "content": "..."}; more fields as the template reads them."""
@@ -16,12 +20,15 @@ def find_template(folder: Path, settings: dict[str, Any]) -> tuple[Path, str]:
     `settings` is the content of its tokenizer_config.json.
     """
     own = folder / "chat_template.jinja"
-    if own.is_file():
-        return own, own.read_text(encoding="utf-8")
+    if is_file(own, TokenizerError):
+        try:
+            return own, read_bytes(own, TokenizerError, _SIZE).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise TokenizerError(f"{own}: not UTF-8 ({one_line(error)})") from None
     template = settings.get("chat_template")
     if isinstance(template, list):  # several named templates
-        named = {item.get("name"): item.get("template") for item in template if isinstance(item, dict)}
-        template = named.get("default")
+        named = [item for item in template if isinstance(item, dict) and item.get("name") == "default"]
+        template = named[0].get("template") if named else None
     where = folder / "tokenizer_config.json"
     if not isinstance(template, str):
         raise TokenizerError(f"{where}: chat_template: missing; give a plain text prompt instead of messages")

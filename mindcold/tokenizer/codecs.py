@@ -1,11 +1,15 @@
 """The two kinds of tokenizer files: `tokenizer.json` by tokenizers, `tokenizer.model` by sentencepiece."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from mindcold.errors import TokenizerError, one_line
+from mindcold.fields import Fields
+
+_DIGITS = 9
+"""Of a token id at most."""
 
 
 class Codec(Protocol):
@@ -21,27 +25,35 @@ class Codec(Protocol):
 
 
 class FastCodec:
-    """`tokenizer.json`, read by the tokenizers library."""
+    """`tokenizer.json`, read by the tokenizers library; TokenizerError for what it cannot read, encode or decode."""
 
     def __init__(self, path: Path):
         from tokenizers import Tokenizer as FastTokenizer
 
-        try:
-            self._tokenizer = FastTokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception for every kind of damage
-            raise TokenizerError(f"{path}: not a tokenizer file ({one_line(error)})") from None
+        self._path = path
+        self._tokenizer = self._call("not a tokenizer file", FastTokenizer.from_file, str(path))
+        self._tokenizer.no_truncation()  # settings of training runs, which transformers does not follow either
+        self._tokenizer.no_padding()
 
     def encode(self, text: str, special: bool) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=special).ids
+        return self._call("cannot encode a text", self._tokenizer.encode, text, add_special_tokens=special).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return self._call("cannot decode", self._tokenizer.decode, list(ids), skip_special_tokens=True)
+
+    def _call(self, what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        try:
+            return call(*arguments, **options)
+        except BaseException as error:  # the library raises plain Exception for every kind of damage, or panics
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise TokenizerError(f"{self._path}: {what} ({one_line(error)})") from None
 
 
 class SentencePieceCodec:
     """`tokenizer.model`, read by sentencepiece, with the special tokens of tokenizer_config.json on top."""
 
-    def __init__(self, path: Path, settings: dict[str, Any]):
+    def __init__(self, path: Path, settings: Fields):
         from sentencepiece import SentencePieceProcessor
 
         try:
@@ -50,21 +62,25 @@ class SentencePieceCodec:
             raise TokenizerError(f"{path}: not a sentencepiece model ({one_line(error)})") from None
         size = self._pieces.vocab_size()
         self._special = {self._pieces.id_to_piece(i): i for i in range(size) if self._pieces.is_control(i)}
-        self._added = {}
-        for key, entry in (settings.get("added_tokens_decoder") or {}).items():
-            if str(key).isdigit() and isinstance(entry, dict) and isinstance(entry.get("content"), str):
-                if entry.get("special", False):
-                    self._special[entry["content"]] = int(key)
-                else:
-                    self._added[int(key)] = entry["content"]
+        self._added: dict[int, str] = {}
+        added = settings.object("added_tokens_decoder")
+        for key in added.raw:
+            token, entry = _token_id(added, key), added.object(key)
+            text = entry.text("content", "")
+            if not text:
+                raise added.fail(key, "content: a text of at least one character is expected")
+            if entry.flag("special"):
+                self._special[text] = token
+            else:
+                self._added[token] = text
         longest_first = sorted([*self._special, *self._added.values()], key=len, reverse=True)
         self._split = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
         self._by_text = self._special | {text: i for i, text in self._added.items()}
         self._hidden = frozenset(self._special.values())
         # Llama tokenizers put <s> in front of a text unless their settings say otherwise
         bos, eos = self._pieces.bos_id(), self._pieces.eos_id()
-        self._front = [bos] if bos >= 0 and settings.get("add_bos_token", True) else []
-        self._back = [eos] if eos >= 0 and settings.get("add_eos_token", False) else []
+        self._front = [bos] if bos >= 0 and settings.flag("add_bos_token", True) else []
+        self._back = [eos] if eos >= 0 and settings.flag("add_eos_token") else []
 
     def encode(self, text: str, special: bool) -> list[int]:
         ids: list[int] = []
@@ -83,3 +99,10 @@ class SentencePieceCodec:
             elif token < size and token not in self._hidden:
                 run.append(token)
         return text + self._pieces.decode(run)
+
+
+def _token_id(added: Fields, key: str) -> int:
+    """The id that a key of added_tokens_decoder is."""
+    if not key.isascii() or not key.isdigit() or len(key) > _DIGITS:
+        raise added.fail(key, "a token id is expected")
+    return int(key)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mindcold.errors import TokenizerError
-from mindcold.fields import read_json
+from mindcold.fields import Fields, read_json
+from mindcold.files import is_file
 from mindcold.tokenizer.chat import Message, render
 from mindcold.tokenizer.codecs import Codec, FastCodec, SentencePieceCodec
 from mindcold.tokenizer.pieces import HALF, Pieces
@@ -18,12 +19,13 @@ class Tokenizer:
     def __init__(self, folder: str | Path):
         """Raises TokenizerError, naming the file, when the folder has no tokenizer or a damaged one."""
         self.folder = Path(folder)
-        self._settings = self._read_settings("tokenizer_config.json")
+        settings = self.folder / "tokenizer_config.json"
+        self._settings = read_json(settings, TokenizerError) if is_file(settings, TokenizerError) else {}
         fast, pieces = self.folder / "tokenizer.json", self.folder / "tokenizer.model"
-        if fast.is_file():
+        if is_file(fast, TokenizerError):
             self._codec: Codec = FastCodec(fast)
-        elif pieces.is_file():
-            self._codec = SentencePieceCodec(pieces, self._settings)
+        elif is_file(pieces, TokenizerError):
+            self._codec = SentencePieceCodec(pieces, Fields(self._settings, str(settings), TokenizerError))
         else:
             raise TokenizerError(f"{self.folder}: no tokenizer.json or tokenizer.model; give token ids instead of text")
         # remembered: a token mostly follows one it has followed before
@@ -32,7 +34,7 @@ class Tokenizer:
     @staticmethod
     def exists(folder: str | Path) -> bool:
         """Whether a model folder has a tokenizer file."""
-        return any((Path(folder) / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
+        return any(is_file(Path(folder) / name, TokenizerError) for name in ("tokenizer.json", "tokenizer.model"))
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text, with the special tokens (such as `<s>`) the model expects around it."""
@@ -64,7 +66,3 @@ class Tokenizer:
     def render_chat(self, messages: Sequence[Message], **variables: Any) -> str:
         """The text the chat template makes of a conversation; the template runs in jinja2's sandbox."""
         return render(self.folder, self._settings, messages, **variables)
-
-    def _read_settings(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        return read_json(path, TokenizerError) if path.is_file() else {}
