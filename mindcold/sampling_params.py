@@ -61,7 +61,7 @@ class SamplingParams:
     suppress_tokens: Sequence[int] | None = _param(None, "ids that never come", object)
     bad_words_ids: Sequence[Sequence[int]] | None = _param(None, "sequences of ids that never come", object)
     repetition_penalty: float = _param(
-        1.0, "divide the positive scores of seen tokens by this, multiply the negative ones", float, low=0, above=True
+        1.0, "divide the positive scores of seen tokens by this, multiply the negative ones", float, low=1e-6, high=1e6
     )
     seed: int = _param(0, "random numbers depend on it, the number of the prompt and the position alone", int, low=0)
     prefill_chunk: int = _param(256, "rows of one prefill step", int, low=2, high=256)
@@ -80,7 +80,9 @@ class SamplingParams:
     alpha: float = _param(
         0.1, "CoLD: plausibility cut relative to the expert's best token", float, CONTRAST, low=0, high=1, above=True
     )
-    beta: float = _param(0.5, "CoLD: strength of the contrast; 0 is the adapter alone", float, CONTRAST, low=0)
+    beta: float = _param(
+        0.5, "CoLD: strength of the contrast; 0 is the adapter alone", float, CONTRAST, low=0, high=1e6
+    )
 
     draft: str | None = _param(
         None, "none, trigram, aded (as published), lookahead, base, or a model folder of the same vocabulary", str
@@ -114,7 +116,9 @@ class SamplingParams:
         None, "what must hold or is worth much: a constraint, keywords, a function of text, or a list of these", object
     )
     num_beams: int = _param(4, "sequences beam search follows", int, "beam", low=1, high=64)
-    length_penalty: float = _param(1.0, "beam search divides by the length to this power", float, "beam")
+    length_penalty: float = _param(
+        1.0, "beam search divides by the length to this power", float, "beam", low=-32, high=32
+    )
     rerank: bool = _param(False, "take the ended beam that is worth most to constraint=", bool, "beam")
     num_candidates: int = _param(8, "texts best_of draws", int, "best of", low=1, high=64)
     high_precision_steps: int = _param(
@@ -124,7 +128,7 @@ class SamplingParams:
     lookahead: int = _param(8, "tokens cdlh and cdsl look ahead", int, "lookahead", low=0, high=64)
     candidates: int = _param(16, "best tokens they choose from", int, "lookahead", low=1, high=32)
     reward_weight: float = _param(
-        8.0, "what a reward of 1 counts beside the log-probability of a candidate", float, "lookahead", low=0
+        8.0, "what a reward of 1 counts beside the log-probability of a candidate", float, "lookahead", low=0, high=1e9
     )
     exhaustive: bool = _param(
         False, "look ahead for candidates too that cannot win; changes the time alone", bool, "lookahead"

@@ -81,6 +81,13 @@ class ForwardResult:
     def __init__(self, feed: Feed, output: StepOutput, first: int):
         self.feed, self._output, self._first = feed, output, first
 
+    def check(self) -> None:
+        """Refuse logits that are NaN or infinite, whatever is asked of them: RequestError."""
+        if any(map(math.isnan, self._output.logprobs[self._first : self._first + self.feed.heads])):
+            raise RequestError(
+                "scores: not a number, for logits are NaN or infinite; weights of the model or the adapter are damaged"
+            )
+
     def token(self, head: int = 0) -> int:
         """The best token that may come."""
         return self._output.tokens[self._first + head]
@@ -90,12 +97,10 @@ class ForwardResult:
         return self._output.logprobs[self._first + head]
 
     def best(self, head: int = 0) -> tuple[int, float]:
-        """Both; ConstraintError where no token may come, RequestError where scores are no numbers."""
+        """Both; ConstraintError where no token may come."""
         logprob = self._output.logprobs[self._first + head]
         if logprob > -math.inf:
             return self._output.tokens[self._first + head], logprob
-        if math.isnan(logprob):
-            raise RequestError("scores: not a number; the weights of the model or the adapter are damaged")
         raise ConstraintError("constraint: no token with a score is allowed here")
 
     def scores(self, head: int = 0) -> np.ndarray:

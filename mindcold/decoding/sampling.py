@@ -65,11 +65,12 @@ def penalise(scores: np.ndarray, seen: Iterable[int], penalty: float) -> np.ndar
 
 def probabilities(scores: np.ndarray, params: SamplingParams) -> np.ndarray:
     """Distribution to draw from, float64 [vocab]: temperature, top-k, top-p, min-p, in the order of transformers."""
-    logits = scores.astype(np.float64) / params.temperature
+    with np.errstate(over="ignore"):  # a temperature near 0 leaves the best token alone
+        logits = (scores.astype(np.float64) - scores.max()) / params.temperature
     if 0 < params.top_k < logits.size:
         kth = np.partition(logits, -params.top_k)[-params.top_k]
         logits = np.where(logits < kth, -np.inf, logits)
-    weights = np.exp(logits - logits.max())
+    weights = np.exp(logits)
     p = weights / weights.sum()
     if params.top_p < 1.0:
         order = np.argsort(-logits, kind="stable")

@@ -207,6 +207,8 @@ class Scheduler:
         """Run a method to its next pass, or to the end of its request."""
         state, decided = active.state, list[TokenOutput]()
         try:
+            for result in results or ():
+                result.check()  # type: ignore[union-attr]  # all are there
             item = next(active.steps) if results is None else active.steps.send(results)  # type: ignore[arg-type]
             while isinstance(item, SelectedToken):
                 state.append(item.token)

@@ -36,7 +36,7 @@ class StepOutput:
     accepted: list[int]
     """The head of the draft node with that token after this one, -1 for none."""
     logprobs: list[float]
-    """Its natural log-probability under the score; -inf where nothing may come."""
+    """Its natural log-probability under the score; -inf where nothing may come, NaN where logits are not finite."""
     scores: ms.Tensor | None
     """Scores float32 [P, vocab], -inf for what may not come, if they were asked for."""
     best: np.ndarray | None

@@ -17,14 +17,14 @@ class ScoreStep(nn.Cell):
     float32 [P], with `scores` the scores float32 [P, vocab], and with `best` = k > 0 the k best tokens int32 [P, k] and
     their log-probabilities float32 [P, k]. The lines of `heads` are the expert's row, the
     amateur's (-1 for none), the draft token and the head of its parent. Without `contrast` no head has an amateur, and
-    only P rows go through the output projection.
+    only P rows go through the output projection. A head with a logit that is NaN or infinite has log-probability NaN.
     """
 
     def __init__(self, network: nn.Cell, contrast: bool, scores: bool, backend: str = "auto", best: int = 0):
         super().__init__(auto_prefix=False)
         self.network, self.contrast, self.scores = network, contrast, scores
         self.score, self.verify = contrastive_score.body(backend, best=best), tree_verify.body(backend)
-        self.stack = ops.Stack()
+        self.stack, self.sum = ops.Stack(), ops.ReduceSum()
 
     @staticmethod
     def in_graph(backend: str) -> bool:
@@ -35,14 +35,19 @@ class ScoreStep(nn.Cell):
         if self.contrast:
             logits = self.network(rows, heads[:2].reshape(-1))
             out = self.score.stacked(logits, alpha_beta, allowed)
+            sums = self.sum(logits, -1)
+            expert, base = sums[: alpha_beta.shape[0]], sums[alpha_beta.shape[0] :]
         else:
             logits = self.network(rows, heads[0])
             out = self.score(logits, logits, alpha_beta, allowed)
-        return self.chosen(out, heads[2], heads[3])
+            expert = base = self.sum(logits, -1)
+        return self.chosen(out, expert, base, alpha_beta, heads[2], heads[3])
 
-    def chosen(self, out, tokens, parents):
-        """What the step gives, of what the score gives and the token and parent of each head."""
+    def chosen(self, out, expert, base, alpha_beta, tokens, parents):
+        """What the step gives: of the score's outputs, each head's sums of logits, its token and its parent."""
         scores, token, logprob = out[:3]
+        read = ops.select(alpha_beta[:, 1] == 0, expert, base)  # where beta is 0 the amateur may hold anything
+        logprob = logprob + (expert - expert) + (read - read)  # nothing, or NaN; a constant NaN is lost in graphs
         chosen = self.stack((token, self.verify(token, tokens, parents)))
         return ((chosen, logprob, scores) if self.scores else (chosen, logprob)) + out[3:]
 
@@ -77,7 +82,8 @@ class ScoreBetweenGraphs:
         rows, heads, *weights = arguments
         tokens, parents = (ms.Tensor(line) for line in heads.asnumpy()[2:].copy())
         expert, base = self._network(rows, heads)
-        return self._step.chosen(self._step.score(expert, base, *weights), tokens, parents)
+        step, out = self._step, self._step.score(expert, base, *weights)
+        return step.chosen(out, step.sum(expert, -1), step.sum(base, -1), weights[0], tokens, parents)
 
     def release(self) -> None:
         """See Graph."""

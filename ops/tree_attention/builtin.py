@@ -75,7 +75,12 @@ class BuiltinTreeAttention(nn.Cell):
         self.update, self.gather, self.concat = ops.ScatterNdUpdate(), ops.Gather(), ops.Concat(axis=0)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.mix = ops.BatchMatMul()
-        self.softmax = ops.Softmax(-1)
+        self.softmax, self.sum = ops.Softmax(-1), ops.ReduceSum()
+
+    @staticmethod
+    def finite(cache):
+        """Keys or values with zeros in place of what is not finite."""
+        return ops.where(ops.isfinite(cache), cache, ops.zeros_like(cache))
 
     def construct(self, q, k, v, k_cache, v_cache, rows, context):
         count, slots, dtype = q.shape[0], k_cache.shape[0], q.dtype
@@ -92,7 +97,10 @@ class BuiltinTreeAttention(nn.Cell):
         new_v = self.concat((self.gather(v_cache, source, 0), v))
         k_cache = ops.depend(k_cache, self.update(k_cache, places, new_k))
         v_cache = ops.depend(v_cache, self.update(v_cache, places, new_v))
-        keys, values = k_cache.transpose(1, 0, 2), v_cache.transpose(1, 0, 2)
+        # what is not finite is a row's own affair: it counts where it is seen, and nowhere else
+        sums = self.sum(k_cache, (1, 2)) + self.sum(v_cache, (1, 2))
+        context = context + ops.where(context == 0, (sums - sums).reshape(1, -1), ops.zeros_like(context))
+        keys, values = self.finite(k_cache).transpose(1, 0, 2), self.finite(v_cache).transpose(1, 0, 2)
         q = q.reshape(count, self.kv_heads, self.groups, self.size).transpose(1, 0, 2, 3)
         scores = self.scores(q.reshape(self.kv_heads, count * self.groups, self.size), keys) * self.scale
         scores = scores.reshape(self.kv_heads, count, self.groups, slots) + context.reshape(1, count, 1, slots)

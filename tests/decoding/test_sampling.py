@@ -35,6 +35,24 @@ def test_top_k_top_p_and_min_p_by_hand():
     np.testing.assert_allclose(probabilities(scores, SamplingParams(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-7)
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-308, 1e-30])
+@pytest.mark.filterwarnings("error")
+def test_a_temperature_near_zero_leaves_the_best_token(temperature):
+    scores = np.array([-np.inf, -3e38, 2.0, 1.9999, 3e38], np.float32)
+    assert probabilities(scores, SamplingParams(temperature=temperature)).tolist() == [0, 0, 0, 0, 1]
+    params = SamplingParams(temperature=temperature, top_k=2, top_p=0.5, min_p=0.5)
+    assert probabilities(scores[:4], params).tolist() == [0, 0, 1, 0]
+
+
+def test_the_largest_temperature_is_even():
+    assert probabilities(np.array([1, 2, -np.inf, 3], np.float32), SamplingParams(temperature=1e308)).tolist() == [
+        pytest.approx(1 / 3),
+        pytest.approx(1 / 3),
+        0,
+        pytest.approx(1 / 3),
+    ]
+
+
 def test_masked_tokens_are_never_drawn():
     scores = np.array([-np.inf, 0.0, -np.inf, 1.0], np.float32)
     p = sampling.probabilities(scores, SamplingParams())
