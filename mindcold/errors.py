@@ -39,7 +39,10 @@ class JobError(MindcoldError):
 
 def shown(value: object, limit: int = 200) -> str:
     """The `repr` of a value from outside in one line of at most `limit` characters, for a MindcoldError."""
-    return one_line(repr(value), limit)
+    try:
+        return one_line(repr(value), limit)
+    except Exception:  # an integer of too many digits, a class of the user's
+        return f"a value of type {type(value).__name__}"
 
 
 def one_line(text: object, limit: int | None = 200) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mindcold.adapter import Adapter
-from mindcold.adapter_formats import read_adapter
+from mindcold.adapter_formats import check_adapter, read_adapter
 from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
@@ -121,6 +121,7 @@ class LLM:
         if name == BASE or name in self.adapters:
             raise AdapterError(f"adapter name {name!r} is taken; choose another")
         if isinstance(path, Adapter):
+            check_adapter(path, self.config, f"adapter {name}")
             self.engine.add_adapter(replace(path, name=name))
             return
         folder = find_folder(path)

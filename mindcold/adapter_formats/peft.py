@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mindcold.adapter_formats.format import Destination, Written
-from mindcold.adapter_formats.peft_targets import modules_to_save, rank_and_scaling, target_shapes
+from mindcold.adapter_formats.peft_targets import PeftTargets
 from mindcold.adapter_formats.scaling import refuse_unsupported
 from mindcold.adapter_formats.source import CONFIG_FILE, Source
 from mindcold.adapter_formats.stored import StoredAdapter, StoredPair
@@ -43,9 +43,9 @@ class Peft:
         path = source.config_file
         fields = Fields.of_file(path, AdapterError)
         refuse_unsupported(fields)
-        pairs, used = {}, set()
-        for module, (out_size, in_size) in target_shapes(fields, config).items():
-            rank, scaling = rank_and_scaling(fields, module)
+        targets, pairs, used = PeftTargets(fields, config), {}, set()
+        for module, (out_size, in_size) in targets.shapes().items():
+            rank, scaling = targets.rank_and_scaling(module)
             names = [f"{PREFIX}{module}.lora_{side}.weight" for side in "AB"]
             for item in names:
                 if item not in source.files:
@@ -55,7 +55,7 @@ class Peft:
             pairs[module] = StoredPair(a, b, scaling)
             used.update(names)
         replaced = {}
-        saved = modules_to_save(fields)
+        saved = targets.saved()
         for module in (EMBEDDING, "lm_head"):
             # peft also writes the whole weight, as base_layer, where the module is a LoRA target
             leaves = ("weight", "base_layer.weight")

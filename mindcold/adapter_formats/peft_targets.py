@@ -1,102 +1,117 @@
 """Which modules a PEFT configuration selects, with rank and scaling, by the rules of peft."""
 
 import math
-import re
 from typing import Any
 
+from mindcold.adapter_formats.patterns import Patterns
 from mindcold.config import ModelConfig
+from mindcold.errors import shown
 from mindcold.fields import Fields
 from mindcold.model.shapes import linear_shapes
 
+HIGHEST_ALPHA, HIGHEST_RANK = 1e12, 65536
 
-def _pattern(fields: Fields, name: str, module: str) -> Any:
-    """Value of `rank_pattern` or `alpha_pattern` for a module: the first key that matches its end, as PEFT does."""
-    for key, value in fields.object(name).raw.items():
-        if re.match(rf"(.*\.)?({_checked(fields, name, key)})$", module):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-                raise fields.fail(name, f"{key}: a positive number is expected, found {value!r}")
-            return value
-    return None
+_LAYER = r"(?:|.*?\.){}\.(?P<layer>\d+)\..*"
+"""Where layers_pattern stands in the path of a module."""
 
 
-def rank_and_scaling(fields: Fields, module: str) -> tuple[int, float]:
-    """`r` and lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora, by rank_pattern and alpha_pattern."""
-    rank = _pattern(fields, "rank_pattern", module) or fields.integer("r", 8, high=65536)
-    if not isinstance(rank, int):
-        raise fields.fail("rank_pattern", f"an integer is expected, found {rank!r}")
-    alpha = _pattern(fields, "alpha_pattern", module) or fields.number("lora_alpha", 8.0)
-    return rank, alpha / (math.sqrt(rank) if fields.flag("use_rslora") else rank)
+class PeftTargets:
+    """The selection of one adapter_config.json; errors name the field."""
 
+    def __init__(self, fields: Fields, config: ModelConfig):
+        self._fields, self._linear = fields, linear_shapes(config)
+        self._patterns = Patterns(fields, list(self._linear))
 
-def _checked(fields: Fields, name: str, pattern: Any) -> str:
-    """A regular expression of the file, refused in one line when it is not one."""
-    if not isinstance(pattern, str) or len(pattern) > 10_000:
-        raise fields.fail(name, f"a string of up to 10000 characters is expected, found {str(pattern)[:50]!r}")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise fields.fail(name, f"{pattern[:50]!r} is not a regular expression ({error})") from None
-    return pattern
+    def rank_and_scaling(self, module: str) -> tuple[int, float]:
+        """`r` and lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora, by rank_pattern and alpha_pattern."""
+        fields = self._fields
+        rank = self._own("rank_pattern", module)
+        if rank is None:
+            rank = fields.integer("r", 8, high=HIGHEST_RANK)
+        elif not isinstance(rank, int) or rank > HIGHEST_RANK:
+            raise fields.fail("rank_pattern", f"an integer up to {HIGHEST_RANK} is expected, found {shown(rank)}")
+        alpha = self._own("alpha_pattern", module)
+        if alpha is None:
+            alpha = fields.number("lora_alpha", 8.0, high=HIGHEST_ALPHA)
+        return rank, alpha / (math.sqrt(rank) if fields.flag("use_rslora") else rank)
+
+    def _own(self, name: str, module: str) -> Any:
+        """Value of `rank_pattern` or `alpha_pattern` for a module: the first key that matches its end, as in PEFT."""
+        for key, value in self._fields.object(name).raw.items():
+            if self._patterns.selects(name, key, module, r"(.*\.)?({})"):
+                number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                if not number or not 0 < value <= HIGHEST_ALPHA:
+                    raise self._fields.fail(
+                        name,
+                        f"{shown(key, 60)[1:-1]}: a positive number up to {HIGHEST_ALPHA:g} is expected, "
+                        f"found {shown(value)}",
+                    )
+                return value
+        return None
+
+    def saved(self) -> list[str]:
+        """Full paths of the modules whose whole weight the adapter replaces."""
+        known = {"lm_head": "lm_head", "embed_tokens": "model.embed_tokens", "model.embed_tokens": "model.embed_tokens"}
+        modules = []
+        for name in self._fields.names("modules_to_save") or []:
+            if name not in known:
+                raise self._fields.fail(
+                    "modules_to_save", f"{shown(name)} is not supported, only lm_head and embed_tokens"
+                )
+            modules.append(known[name])
+        return modules
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Modules with a low-rank update, by the selection rules of PEFT, with their [out, in]."""
+        raw = self._fields.raw.get("target_modules")
+        shapes, saved = self._linear, self.saved()
+        if raw is None:
+            if saved:
+                return {}
+            raise self._fields.fail("target_modules", "missing")
+        if isinstance(raw, str) and raw.lower() == "all-linear":
+            chosen = [module for module in shapes if module != "lm_head"]
+        elif isinstance(raw, str):
+            chosen = [module for module in shapes if self._patterns.selects("target_modules", raw, module)]
+        else:
+            names = self._fields.names("target_modules") or []
+            if _selects(names, "model.embed_tokens"):
+                raise self._fields.fail(
+                    "target_modules", "embed_tokens: a low-rank update of the embedding is not supported"
+                )
+            chosen = [module for module in shapes if _selects(names, module) and self._in_layers(module)]
+        chosen = [module for module in chosen if not self._excluded(module) and module not in saved]
+        if not chosen and not saved:
+            raise self._fields.fail("target_modules", f"{shown(raw)} selects no linear layer of this base model")
+        return {module: shapes[module] for module in chosen}
+
+    def _excluded(self, module: str) -> bool:
+        raw = self._fields.raw.get("exclude_modules")
+        if isinstance(raw, str):
+            return self._patterns.selects("exclude_modules", raw, module)
+        return _selects(self._fields.names("exclude_modules") or [], module)
+
+    def _in_layers(self, module: str) -> bool:
+        """Whether layers_to_transform (with layers_pattern) lets this module be adapted."""
+        raw = self._fields.raw.get("layers_to_transform")
+        if raw is None or raw == []:
+            return True
+        wanted = raw if isinstance(raw, list) else [raw]
+        if not all(isinstance(item, int) and not isinstance(item, bool) for item in wanted):
+            raise self._fields.fail("layers_to_transform", f"layer numbers are expected, found {shown(raw)}")
+        patterns = self._fields.raw.get("layers_pattern") or [r"[^.]*"]
+        if isinstance(patterns, str):
+            patterns = [patterns]
+        if not isinstance(patterns, list):
+            raise self._fields.fail("layers_pattern", f"a pattern or a list is expected, found {shown(patterns)}")
+        for pattern in patterns:
+            found, layer = self._patterns.layer("layers_pattern", pattern, module, _LAYER)
+            if found:
+                if layer is None:
+                    raise self._fields.fail("layers_pattern", f"{shown(pattern)} leaves out the number of the layer")
+                return int(layer) in wanted
+        return False
 
 
 def _selects(names: list[str], module: str) -> bool:
     return any(module == name or module.endswith(f".{name}") for name in names)
-
-
-def modules_to_save(fields: Fields) -> list[str]:
-    """Full paths of the modules whose whole weight the adapter replaces."""
-    known = {"lm_head": "lm_head", "embed_tokens": "model.embed_tokens", "model.embed_tokens": "model.embed_tokens"}
-    modules = []
-    for name in fields.names("modules_to_save") or []:
-        if name not in known:
-            raise fields.fail("modules_to_save", f"{name!r} is not supported, only lm_head and embed_tokens")
-        modules.append(known[name])
-    return modules
-
-
-def target_shapes(fields: Fields, config: ModelConfig) -> dict[str, tuple[int, int]]:
-    """Modules with a low-rank update, by the selection rules of PEFT, with their [out, in]."""
-    raw = fields.raw.get("target_modules")
-    shapes = linear_shapes(config)
-    saved = modules_to_save(fields)
-    if raw is None:
-        if saved:
-            return {}
-        raise fields.fail("target_modules", "missing")
-    if isinstance(raw, str) and raw.lower() == "all-linear":
-        chosen = [module for module in shapes if module != "lm_head"]
-    elif isinstance(raw, str):
-        pattern = _checked(fields, "target_modules", raw)
-        chosen = [module for module in shapes if re.fullmatch(pattern, module)]
-    else:
-        names = fields.names("target_modules") or []
-        if _selects(names, "model.embed_tokens"):
-            raise fields.fail("target_modules", "embed_tokens: a low-rank update of the embedding is not supported")
-        chosen = [module for module in shapes if _selects(names, module) and _in_layers(fields, module)]
-    chosen = [module for module in chosen if not _excluded(fields, module) and module not in saved]
-    if not chosen and not saved:
-        raise fields.fail("target_modules", f"{raw!r} selects no linear layer of this base model")
-    return {module: shapes[module] for module in chosen}
-
-
-def _excluded(fields: Fields, module: str) -> bool:
-    raw = fields.raw.get("exclude_modules")
-    if isinstance(raw, str):
-        return re.fullmatch(_checked(fields, "exclude_modules", raw), module) is not None
-    return _selects(fields.names("exclude_modules") or [], module)
-
-
-def _in_layers(fields: Fields, module: str) -> bool:
-    """Whether layers_to_transform (with layers_pattern) lets this module be adapted."""
-    raw = fields.raw.get("layers_to_transform")
-    if raw is None or raw == []:
-        return True
-    wanted = raw if isinstance(raw, list) else [raw]
-    if not all(isinstance(item, int) and not isinstance(item, bool) for item in wanted):
-        raise fields.fail("layers_to_transform", f"layer numbers are expected, found {raw!r}")
-    patterns = fields.raw.get("layers_pattern") or [r"[^.]*"]
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found = re.match(rf"(?:^|.*?\.){_checked(fields, 'layers_pattern', pattern)}\.(\d+)\.", module)
-        if found:
-            return int(found.group(1)) in wanted
-    return False

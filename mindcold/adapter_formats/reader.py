@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from mindcold.adapter import Adapter
 from mindcold.adapter_formats.format import Format
 from mindcold.adapter_formats.layout import LAYOUTS
@@ -9,7 +11,8 @@ from mindcold.adapter_formats.scaling import check_alpha
 from mindcold.adapter_formats.source import Source, open_source
 from mindcold.adapter_formats.table import FORMATS
 from mindcold.config import ModelConfig
-from mindcold.errors import AdapterError
+from mindcold.errors import AdapterError, one_line
+from mindcold.model.shapes import EMBEDDING, linear_shapes
 
 AUTO = "auto"
 
@@ -34,7 +37,32 @@ def read_adapter(
         check_alpha(lora_alpha)
     source, found = open_adapter(path, name, format)
     check_layout(layout, found)
-    return found.read(source, config, layout, lora_alpha).adapter(name)
+    adapter = found.read(source, config, layout, lora_alpha).adapter(name)
+    check_adapter(adapter, config, str(source.path))
+    return adapter
+
+
+def check_adapter(adapter: Adapter, config: ModelConfig, where: str) -> None:
+    """Refuse an adapter that does not fit a base model of shape `config`, or whose scaled updates are not finite."""
+    linear, whole = linear_shapes(config), (config.vocab_size, config.hidden_size)
+    for module, pair in adapter.pairs.items():
+        if module not in linear:
+            raise AdapterError(f"{where}: {one_line(module, 100)}: no linear layer of this base model")
+        (out_size, in_size), rank = linear[module], len(pair.a)
+        _check_matrix(pair.a, (rank, in_size), f"{where}: {module}: matrix A")
+        _check_matrix(pair.b, (out_size, rank), f"{where}: {module}: matrix B, scaled by alpha and rank,")
+    for module, value in adapter.replaced.items():
+        if module not in (EMBEDDING, "lm_head"):
+            raise AdapterError(f"{where}: {one_line(module, 100)}: only {EMBEDDING} and lm_head can be replaced")
+        _check_matrix(value, whole, f"{where}: {module}: its weight")
+
+
+def _check_matrix(value: np.ndarray, shape: tuple[int, int], what: str) -> None:
+    if not isinstance(value, np.ndarray) or value.shape != shape or value.dtype != np.float32:
+        found = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise AdapterError(f"{what} has to be float32 {list(shape)}, but is {found}")
+    if not np.isfinite(value).all():
+        raise AdapterError(f"{what} holds NaN or infinite values")
 
 
 def open_adapter(path: str | Path, name: str = "default", format: str = AUTO) -> tuple[Source, Format]:

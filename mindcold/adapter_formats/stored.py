@@ -22,7 +22,8 @@ class StoredPair:
 
     def folded(self) -> "StoredPair":
         """The same update with scaling 1."""
-        return StoredPair(self.a, self.b * np.float32(self.scaling), 1.0)
+        with np.errstate(over="ignore"):  # looked for where the whole adapter is known
+            return StoredPair(self.a, self.b * np.float32(self.scaling), 1.0)
 
     def trimmed(self) -> "StoredPair":
         """Without the components whose column of `b` is zero, which add nothing; all of them where all are zero."""

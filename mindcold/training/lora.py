@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.adapter_formats.peft_targets import rank_and_scaling, target_shapes
+from mindcold.adapter_formats.peft_targets import PeftTargets
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError
 from mindcold.fields import Fields
@@ -67,7 +67,8 @@ class LoraSettings:
     def modules(self, config: ModelConfig) -> dict[str, LowRankModule]:
         """Module path to its update; TrainingError for a name or a pattern that selects nothing."""
         fields = Fields(self.peft(), "adapter", TrainingError)
-        shapes = target_shapes(fields, config)
+        chosen = PeftTargets(fields, config)
+        shapes = chosen.shapes()
         for name in () if isinstance(self.targets, str) else self.targets:
             if not any(module == name or module.endswith(f".{name}") for module in shapes):
                 raise TrainingError(f"target_modules: {name} is no linear layer of this model; {ALL_LINEAR} takes all")
@@ -75,7 +76,7 @@ class LoraSettings:
             raise TrainingError("target_modules: lm_head: an update of the output projection cannot be trained here")
         found = {}
         for module, shape in shapes.items():
-            rank, scaling = rank_and_scaling(fields, module)
+            rank, scaling = chosen.rank_and_scaling(module)
             found[module] = LowRankModule(rank, scaling, shape)
         return found
 

@@ -1,6 +1,7 @@
 """PEFT folders: selection, rank and scaling as peft does them, and refusals that name the field."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -166,3 +167,91 @@ def test_damaged_and_pickled_files(tmp_path):
     (folder / "adapter_config.json").unlink()
     with pytest.raises(AdapterError, match=r"adapter_config\.json: no such file"):
         read_adapter(folder, CONFIG)
+
+
+def refusal(folder):
+    """The message reading an adapter fails with."""
+    with pytest.raises(AdapterError) as caught:
+        read_adapter(folder, CONFIG)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    return str(caught.value)
+
+
+ENDLESS = r"(?:(?:\w|\.|..)+)+[^\w.]"
+
+
+@pytest.mark.parametrize(
+    ("field", "settings"),
+    [
+        ("target_modules", {"target_modules": ENDLESS}),
+        ("exclude_modules", {"exclude_modules": ENDLESS}),
+        ("rank_pattern", {"rank_pattern": {ENDLESS: 4}}),
+        ("alpha_pattern", {"alpha_pattern": {ENDLESS: 4}}),
+        ("layers_pattern", {"layers_pattern": ENDLESS, "layers_to_transform": [0]}),
+        ("layers_pattern", {"layers_pattern": ["layers_", ENDLESS], "layers_to_transform": [0]}),
+        ("rank_pattern", {"rank_pattern": {f"{ENDLESS}{i}": 4 for i in range(500)}}),
+    ],
+)
+def test_expressions_without_end_are_refused(tmp_path, monkeypatch, field, settings):
+    monkeypatch.setattr("mindcold.adapter_formats.patterns.SECONDS", 0.3)
+    folder = write_pairs(tmp_path, LINEAR, **{"target_modules": ["q_proj"]} | settings)
+    assert f"adapter_config.json: {field}: " in (message := refusal(folder)) and "takes more than 0." in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alpha_pattern": {"q_proj": float("nan")}}, "alpha_pattern: q_proj: a positive number up to 1e+12"),
+        ({"alpha_pattern": {"q_proj": 1e38}}, "alpha_pattern: q_proj: a positive number up to 1e+12"),
+        ({"alpha_pattern": {"q_proj": float("inf")}}, "alpha_pattern: q_proj: a positive number"),
+        ({"lora_alpha": float("nan")}, "lora_alpha: a number above 0"),
+        ({"lora_alpha": float("inf")}, "lora_alpha: a number above 0"),
+        ({"lora_alpha": 10**400}, "lora_alpha: a number above 0"),
+        ({"rank_pattern": {"q_proj": 10**400}}, "rank_pattern: q_proj: a positive number up to 1e+12"),
+        ({"rank_pattern": {"q_proj": 65537}}, "rank_pattern: an integer up to 65536"),
+        ({"rank_pattern": {"q_proj": 4.0}}, "rank_pattern: an integer up to 65536"),
+        ({"rank_pattern": {"q_proj": True}}, "rank_pattern: q_proj: a positive number"),
+        ({"rank_pattern": {"(" * 900: 4}}, "rank_pattern: '((((((((((((((((((((((((((((((((((((((((((((((... is not"),
+        ({"rank_pattern": {"x" * 1001: 4}}, "rank_pattern: a regular expression of up to 1000 characters"),
+        ({"layers_pattern": 5, "layers_to_transform": 0}, "layers_pattern: a pattern or a list is expected"),
+        ({"layers_pattern": [["x"]], "layers_to_transform": 0}, "layers_pattern: a regular expression of up to"),
+        (
+            {"layers_pattern": "model.*|x", "layers_to_transform": 0},
+            "layers_pattern: 'model.*|x' leaves out the number",
+        ),
+        ({"layers_to_transform": "0" * 10**6}, "layers_to_transform: layer numbers are expected, found '000"),
+        ({"target_modules": [["q_proj"] * 10**5]}, "target_modules: a list of names is expected"),
+        ({"modules_to_save": ["x" * 10**6]}, "modules_to_save: 'xxx"),
+        ({"use_dora": ["x" * 10**6]}, "use_dora: ['xxx"),
+        ({"peft_type": "x" * 10**6}, "peft_type: 'xxx"),
+    ],
+)
+def test_settings_of_any_kind_are_one_short_line(tmp_path, settings, message):
+    folder = write_pairs(tmp_path, ATTENTION, **{"target_modules": ["q_proj"]} | settings)
+    assert message in refusal(folder)
+
+
+def test_a_group_in_layers_pattern_does_not_hide_the_number(tmp_path):
+    modules = [name for name in LINEAR if ".1." in name and name.endswith("q_proj")]
+    settings = {"target_modules": ["q_proj"], "layers_to_transform": 1, "layers_pattern": "(layers)"}
+    assert list(read_adapter(write_pairs(tmp_path, modules, **settings), CONFIG).pairs) == modules
+
+
+def test_updates_that_overflow_when_scaled_are_refused(tmp_path):
+    folder = write_pairs(tmp_path, ["lm_head"], target_modules=["lm_head"], lora_alpha=1e12)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    save_file({name: value * np.float32(1e30) for name, value in tensors.items()}, folder / "adapter_model.safetensors")
+    assert "lm_head: matrix B, scaled by alpha and rank, holds NaN or infinite values" in refusal(folder)
+    wide = {name: np.full(value.shape, 1e300) for name, value in tensors.items()}
+    save_file(wide, folder / "adapter_model.safetensors")
+    assert "lora_A.weight: holds NaN or infinite values" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "lora_adapter.json", "x.ckpt"])
+def test_a_file_that_is_none_is_refused_unopened(tmp_path, name):
+    folder = write_pairs(tmp_path / "adapter", ATTENTION, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"])
+    if name == "x.ckpt":
+        (folder / "adapter_model.safetensors").unlink()
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert f"{name}: a named pipe, socket or device, where a file is expected" in refusal(folder)
