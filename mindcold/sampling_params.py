@@ -22,6 +22,9 @@ DRAFTS: dict[str, dict[str, Any]] = {
 """Names of drafts without a second model, and the keywords they stand for where none is given; aded is as published
 (arXiv 2407.12021 and its code), lookahead is lookahead decoding (arXiv 2402.02057)."""
 
+_WIDE = 1e5
+"""Upper bounds from here on are those of arithmetic, not of sense."""
+
 ALWAYS, SAMPLING, CONTRAST, SCORE, PRECISION = "always", "sampling", "contrast", "score", "precision"
 """What a method must have for a keyword to mean something; other groups are named by the method's search."""
 
@@ -251,6 +254,8 @@ def bounds(about: Mapping[str, Any]) -> str:
     if math.isfinite(low) and math.isfinite(high):
         if about["kind"] is int:
             return f"from {low} to {high}"
+        if high >= _WIDE:
+            return f"{'>' if about['above'] else '>='} {low:g} and up to {high:g}"
         return f"in {'(' if about['above'] else '['}{low:g}, {high:g}]"
     if math.isfinite(low):
         return f"{'>' if about['above'] else '>='} {low:g}"

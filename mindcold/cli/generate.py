@@ -65,12 +65,8 @@ def _prompt(args: argparse.Namespace) -> Any:
     if args.chat is not None:
         return [{"role": "user", "content": args.chat}]
     if args.prompt_file is None:
-        text = sys.stdin.read() if args.prompt == "-" else args.prompt
-    else:
-        text = _read(args.prompt_file)
-    if not text:
-        raise RequestError("prompt: empty; give at least one character")
-    return text
+        return sys.stdin.read() if args.prompt == "-" else args.prompt
+    return _read(args.prompt_file)
 
 
 def _constraints(args: argparse.Namespace) -> dict[str, Any]:

@@ -86,13 +86,25 @@ class ConstraintSet:
 
     def allowed(self) -> np.ndarray | None:
         """Tokens all of them allow, bool [vocab]; None for every token."""
-        masks = [mask for name, state in self._named() if (mask := _mask(name, state, self._size)) is not None]
+        masks = self._masks()
         if not masks:
             return None
-        mask = np.logical_and.reduce(masks)
+        mask = np.logical_and.reduce(list(masks.values()))
         if not mask.any():
             raise ConstraintError(f"constraint {', '.join(self._names)}: no token is allowed here")
         return mask
+
+    def complete(self) -> bool:
+        """Whether the text is whole and nothing may follow: those that forbid tokens are met, and leave none."""
+        masks = self._masks()
+        if not masks or np.logical_and.reduce(list(masks.values())).any():
+            return False
+        return all(_values(self._names[i], [self._states[i]])[0] == 1.0 for i in masks)
+
+    def _masks(self) -> dict[int, np.ndarray]:
+        """The masks of those that forbid tokens, by their number."""
+        found = {i: _mask(name, state, self._size) for i, (name, state) in enumerate(self._named())}
+        return {i: mask for i, mask in found.items() if mask is not None}
 
     def _named(self) -> list[tuple[str, State]]:
         return list(zip(self._names, self._states, strict=True))

@@ -161,12 +161,21 @@ class RequestState:
         self.token_ids.append(token)
         if self.constraints:
             self.constraints.advance(token)
-        if token in self.eos:
+        if token in self.eos or self.is_complete(self.constraints):
             self.finish("stop")
         elif not self.room:
             self.finish("length")
         if self.criterion and self.criterion(token, self.finish_reason is not None):
             self.finish("stop")
+
+    @property
+    def ends_by_constraint(self) -> bool:
+        """Whether constraints say where a text ends, for no end-of-text can."""
+        return self.filter.constrained and not self.eos
+
+    def is_complete(self, constraints: ConstraintSet | None) -> bool:
+        """Whether a text ends as it stands: its constraints let nothing follow, and no end-of-text can say so."""
+        return bool(constraints and self.ends_by_constraint and constraints.complete())
 
     def finish(self, reason: str) -> None:
         """End the request: "stop" for end-of-text and stop strings, "length" for the limit."""

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import mindcold
 from mindcold.cli import main
 from mindcold.decoding_defaults import FILE, DecodingDefaults
 from tests.folders import write_adapter, write_model
@@ -135,3 +136,17 @@ def test_what_fails_while_it_decodes_ends_in_one_line_too(capsys, folders):
         code, out, err = run(capsys, "generate", *settings, *more)
         assert code == 1 and out.strip() == ""
         assert err.startswith("mindcold generate: error: constraint: no token is allowed here") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("model", ["tiny-base", None])
+def test_an_empty_prompt_is_what_it_is_in_python(capsys, folders, model):
+    """Where a tokenizer begins every text with a token that is a prompt, else it is refused."""
+    llm = mindcold.load(model or folders[0])
+    arguments = ("generate", f"--model={model or folders[0]}", "--prompt=", "--json", "--max-new-tokens=3")
+    code, out, err = run(capsys, *arguments)
+    try:
+        expected = llm.generate("", max_new_tokens=3)
+    except mindcold.MindcoldError as error:
+        assert code == 1 and out == "" and err == f"mindcold generate: error: {error}\n"
+    else:
+        assert code == 0 and json.loads(out)["token_ids"] == expected.token_ids

@@ -146,13 +146,17 @@ class BeamSearch:
         for place, number in enumerate(best.tolist()):
             beam, token = divmod(number, sums.shape[1])
             logprob = float(totals[beam][token])
-            if token not in state.eos:
+            if token not in state.eos and not self._completes(beams[beam], token):
                 living.append((beam, token, logprob))
             elif place < self.count:
                 self._end([*beams[beam].tokens, token], [*beams[beam].logprobs, logprob])
             if len(living) == self.count:
                 break
         return living
+
+    def _completes(self, beam: Beam, token: int) -> bool:
+        """Whether a token makes a beam a whole text, where no end-of-text can say so."""
+        return self.state.ends_by_constraint and self.state.is_complete(self._child(beam, token, 0.0).state)
 
     def _child(self, beam: Beam, token: int, logprob: float) -> Beam:
         """A beam with one more token, still in the sequence of the other."""

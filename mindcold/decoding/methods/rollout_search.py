@@ -167,7 +167,8 @@ class RolloutSearch:
             kept = [i for i in kept if candidates[i].logprob + weight >= sure - MARGIN]
             if len(kept) == 1:
                 return []
-        return [i for i in kept if len(candidates[i].future) < length and candidates[i].tokens[-1] not in eos]
+        kept = [i for i in kept if len(candidates[i].future) < length and candidates[i].tokens[-1] not in eos]
+        return [i for i in kept if not self.state.is_complete(candidates[i].state)]
 
     def _follow(self, branch: int, count: int) -> None:
         """Take over the keys and values of the first tokens of a branch."""
@@ -205,5 +206,7 @@ class RolloutSearch:
             candidate.state.advance(selected.token)
             if node >= 0:
                 path.append(node)
+            if self.state.is_complete(candidate.state):
+                break
         branch.accept(path)
         branch.pending = [candidate.future[-1].token]
