@@ -48,4 +48,6 @@ def shown(value: object, limit: int = 200) -> str:
 def one_line(text: object, limit: int | None = 200) -> str:
     """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError."""
     line = " ".join(str(text).split())
+    if not line.isprintable():
+        line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
     return line if limit is None or len(line) <= limit else f"{line[: limit - 3]}..."

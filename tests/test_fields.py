@@ -97,6 +97,10 @@ def test_a_value_of_any_size_is_one_short_line(read, kind):
             assert len(str(error)) < 400 and "\n" not in str(error)
 
 
+def test_signs_that_cannot_be_printed_are_written_out():
+    assert one_line("a\x00b\ud800\u202e é") == r"a\x00b\ud800\u202e é"
+
+
 def test_a_file_beyond_any_configuration_is_refused(tmp_path):
     (tmp_path / "c.json").write_bytes(b'{"a": "' + b"x" * (1 << 24) + b'"}')
     with pytest.raises(ModelError, match="more than 16777216 bytes"):

@@ -8,6 +8,7 @@ import snowballstemmer
 
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.constraints.text import TextState
+from mindcold.errors import shown
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 OPEN = re.compile(r"[^\W_]+(?:['’][^\W_]*)?\ufffd*\Z")
@@ -24,15 +25,13 @@ class Keywords:
     cumulative = True
 
     def __init__(self, words: Sequence[str], language: str = "english"):
-        if not words:
+        if isinstance(words, (list, tuple)) and not words:
             raise ConstraintError("constraint Keywords: the list is empty; give at least one word")
-        if language not in snowballstemmer.algorithms():
-            raise ConstraintError(f"constraint Keywords: language: no stemmer for {language!r}")
-        self.words, self.language = [str(word) for word in words], language
+        self.words, self.language = _checked("Keywords", words, language), language
         self._forms = [[stems(form, language) for form in word.split("|")] for word in self.words]
         for word, forms in zip(self.words, self._forms, strict=True):
             if not all(forms):
-                raise ConstraintError(f"constraint Keywords: {word!r} holds no word")
+                raise ConstraintError(f"constraint Keywords: {shown(word)} holds no word")
 
     def start(self, vocabulary: Vocabulary) -> State:
         """Nothing is covered yet; ConstraintError for a keyword the tokenizer cannot spell."""
@@ -40,7 +39,7 @@ class Keywords:
         for word in self.words:
             spelled = tokenizer.decode(tokenizer.encode(word))
             if stems(spelled, self.language) != stems(word, self.language):
-                raise ConstraintError(f"constraint Keywords: the tokenizer cannot spell {word!r}")
+                raise ConstraintError(f"constraint Keywords: the tokenizer cannot spell {shown(word)}")
         return TextState(tokenizer, self.coverage, explain=self.missing, keep=self.kept)
 
     def coverage(self, text: str) -> float:
@@ -68,9 +67,9 @@ class Forbidden:
     cumulative = False
 
     def __init__(self, phrases: Sequence[str], language: str = "english"):
-        self.phrases, self._language = list(phrases), language
-        self._phrases = [stems(phrase, language) for phrase in phrases]
-        if not phrases or not all(self._phrases):
+        self.phrases, self._language = _checked("Forbidden", phrases, language), language
+        self._phrases = [stems(phrase, language) for phrase in self.phrases]
+        if not self.phrases or not all(self._phrases):
             raise ConstraintError("constraint Forbidden: a list of phrases is expected, each with a word")
 
     def start(self, vocabulary: Vocabulary) -> State:
@@ -88,6 +87,15 @@ class Forbidden:
     def _there(self, text: str) -> list[str]:
         found = stems(text, self._language)
         return [phrase for phrase, stem in zip(self.phrases, self._phrases, strict=True) if contains(found, stem)]
+
+
+def _checked(name: str, words: Sequence[str], language: str) -> list[str]:
+    """Words of a language that has a stemmer."""
+    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise ConstraintError(f"constraint {name}: a list of texts is expected, found {shown(words)}")
+    if language not in snowballstemmer.algorithms():
+        raise ConstraintError(f"constraint {name}: language: no stemmer for {shown(language)}")
+    return list(words)
 
 
 def contains(text: Sequence[str], phrase: Sequence[str]) -> bool:
