@@ -94,7 +94,7 @@ def model_files() -> dict[str, bytes]:
         "chat_template": "{% for message in messages %}{{ message.content }}{% endfor %}",
     }
     pieces = {piece: i for i, piece in enumerate(["<s>", "a", "</s>", *"bcdefghi", "Ġ", "Ċ"])}
-    tokenizer = {
+    tokenizer: dict[str, Any] = {
         "version": "1.0",
         "added_tokens": [],
         "normalizer": None,
