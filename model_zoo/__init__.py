@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mindcold.errors import ModelError
+from mindcold.errors import ModelError, one_line
 
 _HERE = Path(__file__).parent
 
@@ -17,5 +17,7 @@ def names() -> list[str]:
 def path(name: str, also: tuple[str, ...] = ()) -> Path:
     """Folder of a shipped model or adapter; ModelError names the known ones, with others known elsewhere."""
     if name not in names():
-        raise ModelError(f"{name}: neither a folder nor one of the shipped models: {', '.join([*names(), *also])}")
+        raise ModelError(
+            f"{one_line(name)}: neither a folder nor one of the shipped models: {', '.join([*names(), *also])}"
+        )
     return _HERE / name

@@ -286,3 +286,21 @@ def test_a_file_that_is_none_is_refused_unopened(fast, tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(TokenizerError, match=rf"{name}: a named pipe, socket or device, where a file is expected"):
         Tokenizer(tmp_path).chat([{"role": "user", "content": "x"}])
+
+
+@pytest.mark.parametrize("part", ["pre_tokenizer", "normalizer"])
+def test_an_expression_that_panics_or_does_not_end_is_one_line(fast, tmp_path, part, capfd):
+    parts = {
+        "pre_tokenizer": {"type": "Split", "behavior": "Isolated", "invert": False},
+        "normalizer": {"type": "Replace", "content": "x"},
+    }
+    slow = changed(fast, tmp_path, **{part: parts[part] | {"pattern": {"Regex": "(a+)+$"}}})
+    assert slow.decode(slow.encode("bc", add_special_tokens=False)) == "bc"
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json: cannot encode a text \(.*retry-limit"):
+        slow.encode("a" * 60 + "b")
+    assert capfd.readouterr() == ("", "")  # the library says more on its way
+
+
+def test_a_text_the_library_cannot_take_is_one_line(fast):
+    with pytest.raises(TokenizerError, match="cannot encode a text"):
+        fast.encode("\ud800")

@@ -14,6 +14,7 @@ _DTYPES = {"Float32": ("F32", 4), "Float16": ("F16", 2), "BFloat16": ("BF16", 2)
 _FIRST = b"\x0a"
 """The byte a checkpoint begins with: field 1 of its protobuf message."""
 _CRC = b"crc_num"
+_NAME = 300  # characters of a name or a type
 
 
 class CkptFile:
@@ -63,7 +64,7 @@ class CkptFile:
         previous = None
         for item in message.value:  # a large tensor is several entries of one name, one after the other
             tensor, tag = item.tensor, item.tag
-            if not tag.isprintable() or not tensor.tensor_type.isprintable():
+            if not f"{tag}{tensor.tensor_type}".isprintable() or len(tag) > _NAME or len(tensor.tensor_type) > _NAME:
                 raise AdapterError(f"{self.path}: {one_line(repr(tag), 60)}: damaged, this is no tensor's name or type")
             if tag in kinds and tag != previous:
                 raise AdapterError(f"{self.path}: {tag}: is in the file twice")

@@ -14,7 +14,7 @@ from mindcold.adapter_formats.source import Source
 from mindcold.adapter_formats.stored import StoredAdapter, StoredPair
 from mindcold.adapter_formats.writing import as_stored, with_one_rank, with_one_scaling
 from mindcold.config import ModelConfig
-from mindcold.errors import AdapterError
+from mindcold.errors import AdapterError, shown
 from mindcold.model.shapes import linear_shapes
 
 HINT = "this adapter was made for another base model, or is one rank's part of it; merge the parts first"
@@ -122,9 +122,11 @@ class MindFormersFormat:
     def _layout(self, source: Source, layout: str | None) -> str:
         noted = source.note(LAYOUT)
         if noted is not None and noted not in self.layouts:
-            raise AdapterError(f"{source.path}: metadata {LAYOUT}: {noted!r} is not one of {', '.join(self.layouts)}")
+            raise AdapterError(
+                f"{source.path}: metadata {LAYOUT}: {shown(noted)} is not one of {', '.join(self.layouts)}"
+            )
         if layout is not None and noted is not None and layout != noted:
-            raise AdapterError(f"layout: {layout!r} was given, but {source.path} says {noted!r}; leave it out")
+            raise AdapterError(f"layout: {layout!r} was given, but {source.path} says {shown(noted)}; leave it out")
         return layout or noted or self.layouts[0]
 
     def write(self, adapter: StoredAdapter, config: ModelConfig, destination: Destination) -> Written:

@@ -19,6 +19,7 @@ INDEX_FILE = "lora_adapter.json"
 """Of a folder for S-LoRA: adapter name to folder."""
 
 _SIZE = 1 << 20
+_NAME = 300  # characters of a tensor's name
 _OUTPUT_FOLDERS = re.compile(r"rank_\d+|checkpoint|checkpoint_network")
 """Folders that MindFormers puts between its output folder, with adapter_config.json in it, and a checkpoint."""
 
@@ -83,7 +84,7 @@ def open_source(path: Path, name: str, wanted: Callable[[str], bool]) -> Source:
     for item in paths:
         file = _open(item, wanted)
         for tensor in file.names:
-            if not tensor.isprintable():
+            if not tensor.isprintable() or len(tensor) > _NAME:
                 raise AdapterError(f"{item}: {one_line(repr(tensor), 60)}: damaged, this is no tensor's name")
             if tensor in files and wanted(tensor):
                 raise AdapterError(

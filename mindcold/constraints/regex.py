@@ -9,7 +9,7 @@ import numpy as np
 import outlines_core
 
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
-from mindcold.errors import one_line
+from mindcold.errors import one_line, shown
 from mindcold.isolated import TaskError, call
 from mindcold.tokenizer import Tokenizer
 
@@ -34,6 +34,8 @@ class Regex:
     cumulative = False
 
     def __init__(self, pattern: str, seconds: float = SECONDS):
+        if not isinstance(pattern, str):
+            raise ConstraintError(f"constraint Regex: a regular expression is expected, found {shown(pattern)}")
         self.pattern, self.seconds = pattern, seconds
 
     def start(self, vocabulary: Vocabulary) -> State:

@@ -23,8 +23,8 @@ def serve() -> None:
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)  # what a task prints is no answer
     start = _size()
-    resource.setrlimit(resource.RLIMIT_AS, (start + MEMORY, start + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, start + MEMORY)
+    _limit(resource.RLIMIT_CORE, 0)
     answers.write(READY)
     answers.flush()
     for line in requests:
@@ -36,8 +36,7 @@ def serve() -> None:
 
 def _answer(module: str, name: str, arguments: list[Any], seconds: float) -> tuple[bytes, bytes]:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    limit = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1  # nobody may be left to end it
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime + seconds) + 1)  # nobody may be left to end it
     try:
         result = getattr(import_module(module), name)(*arguments)
         if isinstance(result, bytes):
@@ -48,6 +47,12 @@ def _answer(module: str, name: str, arguments: list[Any], seconds: float) -> tup
     except BaseException as error:  # a panic of a library is no Exception
         line = " ".join(str(error).split())[:1000] or type(error).__name__
         return ERROR, json.dumps(line).encode()
+
+
+def _limit(what: int, amount: int) -> None:
+    """Lower a limit, if it is not below that already."""
+    _, most = resource.getrlimit(what)
+    resource.setrlimit(what, (amount if most == resource.RLIM_INFINITY else min(amount, most), most))
 
 
 def _size() -> int:

@@ -17,7 +17,8 @@ def inverse_frequencies(config: ModelConfig) -> np.ndarray:
     """
     rope = config.rope
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
-    inverse = (1.0 / np.power(np.float32(rope.theta), exponents)).astype(np.float32)
+    with np.errstate(all="ignore"):  # what overflows shows in the logits
+        inverse = (1.0 / np.power(np.float32(rope.theta), exponents)).astype(np.float32)
     if rope.kind == "linear":
         return (inverse / rope.factor).astype(np.float32)
     if rope.kind == "llama3":

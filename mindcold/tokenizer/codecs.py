@@ -7,9 +7,18 @@ from typing import Any, Protocol
 
 from mindcold.errors import TokenizerError, one_line
 from mindcold.fields import Fields
+from mindcold.files import read_bytes
+from mindcold.isolated import call
 
 _DIGITS = 9
 """Of a token id at most."""
+
+_SIZE = 1 << 28
+"""Bytes of a tokenizer.json at most."""
+
+_EXPRESSION = re.compile(rb'"Regex"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_NESTED = re.compile(rb"\)[*+{]")
+"""A group that is repeated; those of GPT-2, Llama 3 and Qwen have none."""
 
 
 class Codec(Protocol):
@@ -25,25 +34,35 @@ class Codec(Protocol):
 
 
 class FastCodec:
-    """`tokenizer.json`, read by the tokenizers library; TokenizerError for what it cannot read, encode or decode."""
+    """`tokenizer.json`, read by the tokenizers library; TokenizerError for what it cannot read, encode or decode.
+
+    One whose expressions repeat what repeats already, on which the library may panic, works in the bounded process.
+    """
 
     def __init__(self, path: Path):
         from tokenizers import Tokenizer as FastTokenizer
 
-        self._path = path
-        self._tokenizer = self._call("not a tokenizer file", FastTokenizer.from_file, str(path))
+        self._path, content = path, read_bytes(path, TokenizerError, _SIZE)
+        self._tokenizer = self._call("not a tokenizer file", FastTokenizer.from_buffer, content)
         self._tokenizer.no_truncation()  # settings of training runs, which transformers does not follow either
         self._tokenizer.no_padding()
+        nested = b'"Regex"' in content and any(_NESTED.search(found) for found in _EXPRESSION.findall(content))
+        self._file = (str(path.resolve()), path.stat().st_mtime) if nested else None
 
     def encode(self, text: str, special: bool) -> list[int]:
-        return self._call("cannot encode a text", self._tokenizer.encode, text, add_special_tokens=special).ids
+        what = "cannot encode a text"
+        if self._file:
+            return self._call(what, call, "tokenizers_file", "encode", *self._file, text, special)
+        return self._call(what, self._tokenizer.encode, text, add_special_tokens=special).ids
 
     def decode(self, ids: Sequence[int]) -> str:
+        if self._file:
+            return self._call("cannot decode", call, "tokenizers_file", "decode", *self._file, list(ids))
         return self._call("cannot decode", self._tokenizer.decode, list(ids), skip_special_tokens=True)
 
-    def _call(self, what: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def _call(self, what: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
-            return call(*arguments, **options)
+            return function(*arguments, **options)
         except BaseException as error:  # the library raises plain Exception for every kind of damage, or panics
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise

@@ -13,6 +13,8 @@ METHODS = {
     "sample": {"seed": 3},
     "cold": {},
     "aded": {},
+    "lookahead": {},
+    "scd": {},
     "beam": {"num_beams": 2},
     "cdlh": {"lookahead": 2, "candidates": 2},
     "cdsl": {"lookahead": 2, "candidates": 2, "draft": "base"},
