@@ -20,7 +20,10 @@ from kinds import find_kinds
 from tabulate import tabulate
 
 HANGS = 6 * SECONDS
-"""After so long in code that no signal ends the run ends, and says where it is."""
+"""After so long in code that no signal ends the run ends, says where it is, and leaves the case in a file."""
+
+CASE = "case"
+"""The file, in a folder `mindcold-fuzz-...` of the temporary ones."""
 
 
 def fuzz(kind: Any, cases: int, seed: int, shown: int = 5) -> dict[str, Any]:
@@ -41,6 +44,7 @@ def fuzz(kind: Any, cases: int, seed: int, shown: int = 5) -> dict[str, Any]:
         nonlocal slowest, largest
         if sum(counts.values()) >= cases:
             return
+        Path(home, CASE).write_text(repr(case)[:10_000], encoding="utf-8", errors="backslashreplace")
         with tempfile.TemporaryDirectory(prefix="fuzz-", dir=home) as folder:
             faulthandler.dump_traceback_later(HANGS, exit=True)
             outcome: Outcome = judge(kind.run, case, Path(folder))
