@@ -1,5 +1,7 @@
 """The exceptions of mindcold: every refusal of bad input is one line that names the file and the field."""
 
+import reprlib
+
 
 class MindcoldError(Exception):
     """Base of all errors a user can cause; the message is one line and says what to do."""
@@ -37,17 +39,24 @@ class JobError(MindcoldError):
     """A process of a job cannot find its place: variables of the environment or arguments that make no sense."""
 
 
+def one_line(text: object, limit: int | None = 200) -> str:
+    """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError.
+
+    What cannot be printed, such as the codes that steer a terminal, is written as an escape.
+    """
+    line = " ".join(str(text).split())
+    if not line.isprintable():
+        line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    return line if limit is None or len(line) <= limit else f"{line[: limit - 3]}..."
+
+
 def shown(value: object, limit: int = 200) -> str:
-    """The `repr` of a value from outside in one line of at most `limit` characters, for a MindcoldError."""
+    """What was found instead, for a message: its repr in one line of at most `limit` characters, else its type."""
     try:
-        return one_line(repr(value), limit)
-    except Exception:  # an integer of too many digits, a class of the user's
+        return one_line(_BRIEF.repr(value), limit)
+    except Exception:  # a number of thousands of digits, a class whose repr fails
         return f"a value of type {type(value).__name__}"
 
 
-def one_line(text: object, limit: int | None = 200) -> str:
-    """A message (or that of an exception) in one line of at most `limit` characters, for a MindcoldError."""
-    line = " ".join(str(text).split())
-    if not line.isprintable():
-        line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
-    return line if limit is None or len(line) <= limit else f"{line[: limit - 3]}..."
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 200

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from mindcold.errors import ModelError, one_line
 from mindcold.model_zoo import path as shipped
 
 
@@ -12,11 +11,8 @@ def find_folder(name: str | Path) -> Path:
     A model in an installed package is converted now if it was not before. ModelError names the known ones.
     """
     folder = Path(name)
-    try:
-        if folder.exists():
-            return folder
-    except OSError as error:
-        raise ModelError(f"{one_line(name)}: {error.strerror or error}") from None
+    if folder.exists():
+        return folder
     from mindcold.convert import PACKAGES, resolve  # reading GGUF files takes a moment to import
 
     return resolve(str(name)) or shipped(str(name), also=tuple(PACKAGES))

@@ -1,14 +1,13 @@
 """Flags of the commands that decode the items of a task, and what follows from them."""
 
 import argparse
+import json
 import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindcold.errors import RequestError, TokenizerError
-from mindcold.fields import read_json
-from mindcold.files import is_file
+from mindcold.errors import RequestError
 from mindcold.tasks import SPLITS, TASKS, Item, Task, find_task, read_items
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def make_folder(folder: Path) -> None:
 
 def _has_template(folder: Path) -> bool:
     """Whether a model folder has a chat template."""
-    if is_file(folder / "chat_template.jinja", TokenizerError):
+    if (folder / "chat_template.jinja").is_file():
         return True
     settings = folder / "tokenizer_config.json"
-    return is_file(settings, TokenizerError) and "chat_template" in read_json(settings, TokenizerError)
+    return settings.is_file() and "chat_template" in json.loads(settings.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import snowballstemmer
 
@@ -25,9 +26,9 @@ class Keywords:
     cumulative = True
 
     def __init__(self, words: Sequence[str], language: str = "english"):
-        if isinstance(words, (list, tuple)) and not words:
+        self.words, self.language = _texts("Keywords", words, "words"), _known("Keywords", language)
+        if not self.words:
             raise ConstraintError("constraint Keywords: the list is empty; give at least one word")
-        self.words, self.language = _checked("Keywords", words, language), language
         self._forms = [[stems(form, language) for form in word.split("|")] for word in self.words]
         for word, forms in zip(self.words, self._forms, strict=True):
             if not all(forms):
@@ -67,7 +68,7 @@ class Forbidden:
     cumulative = False
 
     def __init__(self, phrases: Sequence[str], language: str = "english"):
-        self.phrases, self._language = _checked("Forbidden", phrases, language), language
+        self.phrases, self._language = _texts("Forbidden", phrases, "phrases"), _known("Forbidden", language)
         self._phrases = [stems(phrase, language) for phrase in self.phrases]
         if not self.phrases or not all(self._phrases):
             raise ConstraintError("constraint Forbidden: a list of phrases is expected, each with a word")
@@ -89,13 +90,18 @@ class Forbidden:
         return [phrase for phrase, stem in zip(self.phrases, self._phrases, strict=True) if contains(found, stem)]
 
 
-def _checked(name: str, words: Sequence[str], language: str) -> list[str]:
-    """Words of a language that has a stemmer."""
-    if isinstance(words, str) or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        raise ConstraintError(f"constraint {name}: a list of texts is expected, found {shown(words)}")
-    if language not in snowballstemmer.algorithms():
+def _texts(name: str, given: Any, what: str) -> list[str]:
+    """A list of texts as a constraint is given one; one alone is a list of it."""
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, (list, tuple)) or not all(isinstance(item, str) for item in found):
+        raise ConstraintError(f"constraint {name}: a list of {what} is expected, found {shown(given)}")
+    return list(found)
+
+
+def _known(name: str, language: Any) -> str:
+    if not isinstance(language, str) or language not in snowballstemmer.algorithms():
         raise ConstraintError(f"constraint {name}: language: no stemmer for {shown(language)}")
-    return list(words)
+    return language
 
 
 def contains(text: Sequence[str], phrase: Sequence[str]) -> bool:

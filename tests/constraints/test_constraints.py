@@ -106,9 +106,9 @@ def test_keywords_that_are_none(words):
 
 
 @pytest.mark.parametrize("kind", [Keywords, Forbidden])
-@pytest.mark.parametrize("words", [5, "apple", ["apple", 5], [[]], None, {"apple": 1}, ["x" * 10**6, None]])
+@pytest.mark.parametrize("words", [5, ["apple", 5], [[]], None, {"apple": 1}, ["x" * 10**6, None]])
 def test_words_that_are_no_texts(kind, words):
-    with pytest.raises(ConstraintError, match=f"constraint {kind.__name__}: a list of texts is expected") as caught:
+    with pytest.raises(ConstraintError, match=f"constraint {kind.__name__}: a list of .* is expected") as caught:
         kind(words)
     assert len(str(caught.value)) < 300
     with pytest.raises(ConstraintError, match=f"constraint {kind.__name__}: language: no stemmer for 'klingon'"):
