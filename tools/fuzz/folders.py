@@ -181,7 +181,7 @@ def _changed(content: bytes, kind: str, value: Any = None) -> bytes:
         return json.dumps(json.loads(content or b"{}") | value).encode()
     if kind == "text":
         return value.encode("utf-8", "surrogatepass")
-    if kind in ("header", "scale"):
+    if kind in ("header", "scale") and content:
         return _safetensors(content, kind, value)
     return content
 

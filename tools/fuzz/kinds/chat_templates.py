@@ -40,7 +40,7 @@ _OUTSIDE = st.sampled_from(
 _FILTERS = ["trim", "tojson", "length", "upper", "center(9999)", "list", "join(',')", "int", "batch(3)", "indent(99)"]
 _FILTERS += ["format(1)", "first", "sort", "unique", "replace('a', 'aaaa')", "wordwrap(1)", "abs", "attr('__class__')"]
 _EXPRESSIONS = st.recursive(
-    st.one_of(_SMALL, _SMALL, _LARGE, _OUTSIDE),
+    st.one_of(_SMALL, _SMALL, _SMALL, _SMALL, _LARGE, _OUTSIDE),
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%", "~", "==", "in", "and", "**"]), inner).map(
             lambda parts: f"({' '.join(parts)})"
