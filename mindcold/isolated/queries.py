@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import sys
 
 STEPS = 200_000
 """Virtual machine instructions of sqlite a query may take."""
@@ -66,7 +67,7 @@ def _open(schema: str) -> sqlite3.Connection:
     try:
         database.text_factory = bytes  # text that is not UTF-8 can be read too
         database.execute("pragma temp_store = memory")
-        if hasattr(database, "setlimit"):
+        if sys.version_info >= (3, 11):
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
         database.set_authorizer(_authorise)
         database.set_progress_handler(late, STEPS)

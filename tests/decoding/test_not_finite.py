@@ -15,6 +15,8 @@ METHODS = {
     "aded": {},
     "lookahead": {},
     "scd": {},
+    "best_of": {"num_candidates": 2},
+    "pmpd": {"high_precision_steps": 1},
     "beam": {"num_beams": 2},
     "cdlh": {"lookahead": 2, "candidates": 2},
     "cdsl": {"lookahead": 2, "candidates": 2, "draft": "base"},

@@ -87,6 +87,7 @@ class BestOf:
         item.logprobs.append(float(sampling.log_softmax(scores)[token]))
         item.state.advance(token)
         item.sequence.pending = [token]
-        item.ended = token in state.eos or len(item.tokens) == state.max_new_tokens
+        whole = token in state.eos or state.is_complete(item.state)
+        item.ended = whole or len(item.tokens) == state.max_new_tokens
         if item.criterion and item.criterion(token, item.ended):
             item.ended = True
