@@ -81,7 +81,9 @@ def strategy() -> st.SearchStrategy[Any]:
         st.tuples(st.just("plain"), VALUES),
         st.tuples(
             st.just("plain"),
-            st.dictionaries(st.sampled_from(["keywords", "forbidden", "regex", "json_schema"]), VALUES, max_size=2),
+            st.dictionaries(
+                st.sampled_from(["keywords", "forbidden", "regex", "json_schema", "choice", "sql"]), VALUES, max_size=2
+            ),
         ),
     )
 
