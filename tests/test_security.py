@@ -135,8 +135,21 @@ def test_what_does_no_harm_is_left_alone(code):
     assert not findings(code)
 
 
+SANDBOX = ROOT / "mindcold" / "constraints" / "sandbox.py"
+"""The script that runs a model's Python where a caller has asked for that; see `PythonPasses`."""
+
+
 def sources(folder):
-    return [path for path in sorted((ROOT / folder).rglob("*.py")) if "__pycache__" not in path.parts]
+    found = [path for path in sorted((ROOT / folder).rglob("*.py")) if "__pycache__" not in path.parts]
+    return [path for path in found if path != SANDBOX]
+
+
+def test_one_script_runs_code_and_nothing_imports_it():
+    text = SANDBOX.read_text(encoding="utf-8")
+    assert [item.split(": ")[1].split("(")[0] for item in findings(text)] == ["exec", "compile"]
+    for path in (path for folder in INSTALLED for path in sources(folder)):
+        modules, _ = imported(ast.parse(path.read_text(encoding="utf-8")))
+        assert not any("constraints.sandbox" in name for name in modules), path
 
 
 @pytest.mark.parametrize("folder", [*INSTALLED, "tools"])

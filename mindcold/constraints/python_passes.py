@@ -1,5 +1,6 @@
 """Python that passes tests, run in a process of its own."""
 
+import ast
 import json
 import os
 import re
@@ -66,7 +67,7 @@ class PythonPasses:
         self.tests, self.prefix, self._seconds, self._memory = list(tests), prefix, seconds, memory
         for test in self.tests:
             try:
-                compile(test, "<test>", "exec")
+                ast.parse(test)
             except (SyntaxError, ValueError):
                 raise ConstraintError(f"constraint PythonPasses: no Python: {test!r:.60}") from None
         self._known: dict[str, list[bool]] = {}

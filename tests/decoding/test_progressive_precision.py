@@ -99,6 +99,18 @@ def test_weights_that_are_no_lower_change_no_token(llm, name):
         assert [out.finish_reason for out in outs] == [out.finish_reason for out in plain]
 
 
+def test_a_model_that_drafts_changes_no_token(llm, folders):
+    """The base itself, often right: its drafts end where the lower weights go on."""
+    for options in (METHODS["greedy"], METHODS["sample"]):
+        keywords = options | {"adapter": "base", "max_new_tokens": 20, "eos_token_id": []}
+        for steps in (3, 9):
+            plain = llm.generate([5, 9, 33], "pmpd", high_precision_steps=steps, **keywords)
+            drafted = llm.generate(
+                [5, 9, 33], "pmpd", high_precision_steps=steps, draft=str(folders[0]), draft_tokens=6, **keywords
+            )
+            assert drafted.token_ids == plain.token_ids and drafted.stats.accepted > 2
+
+
 def test_batches_are_each_request_alone(llm):
     keywords = METHODS["contrast"] | {"high_precision_steps": 4, "max_new_tokens": 20}
     together = llm.generate(PROMPTS, "pmpd", **keywords)
