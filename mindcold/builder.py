@@ -9,7 +9,7 @@ from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import DRAFT_MODEL, NgramDrafter, TableKey, TrigramDrafter, TrigramTables
 from mindcold.engine import Engine
-from mindcold.errors import RequestError
+from mindcold.errors import RequestError, shown
 from mindcold.model.adapter_bank import BASE_ADAPTER
 from mindcold.precisions import Precisions
 from mindcold.prompts import PromptEncoder
@@ -135,10 +135,10 @@ class RequestBuilder:
     def adapter_id(self, name: str | None) -> int:
         """Id of a live adapter; None means the first one, or the base where there is none."""
         names = [adapter.name for adapter in self._engine.adapters]
-        if name == BASE or (name is None and not names):
+        if (isinstance(name, str) and name == BASE) or (name is None and not names):
             return BASE_ADAPTER
         if name is None:
             return 0
-        if name not in names:
-            raise RequestError(f"adapter: {name!r} is not loaded; known are {', '.join([BASE, *names])}")
+        if not isinstance(name, str) or name not in names:
+            raise RequestError(f"adapter: {shown(name)} is not loaded; known are {', '.join([BASE, *names])}")
         return names.index(name)

@@ -99,7 +99,7 @@ class DecodingDefaults:
             found["draft"] = self.draft
             if self.draft_tokens is not None and self.draft != "none":
                 found.setdefault("draft_tokens", self.draft_tokens)
-        method = method or self.method
+        method = self.method if method is None else method
         if find(method).contrast(SamplingParams.of(found)):
             found = self.contrast | found
         return method, found

@@ -3,11 +3,12 @@
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 import numpy as np
 from tqdm import tqdm
 
+from mindcold import values
 from mindcold.adapter import Adapter
 from mindcold.adapter_formats import check_adapter, read_adapter
 from mindcold.builder import RequestBuilder
@@ -19,23 +20,15 @@ from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
 from mindcold.drafting.trigram import MEMORY
 from mindcold.engine import LOCK, MAX_ROWS, Engine, StepPlan, choose_device
-from mindcold.errors import AdapterError, RequestError
+from mindcold.errors import AdapterError, RequestError, shown
 from mindcold.model import CausalLMFactory, Weights
 from mindcold.model_folder import find_folder
 from mindcold.ops.lora_linear import DTYPES
-from mindcold.output import Output, TextStream, Token, output_of
+from mindcold.output import Output, Streamer, TextStream, Token, check_streamer, output_of
 from mindcold.precisions import Precisions
 from mindcold.prompts import PromptEncoder, is_single
 from mindcold.request import BASE, Prompt, Request
 from mindcold.tokenizer import Tokenizer
-
-
-class Streamer(Protocol):
-    """What `transformers` and MindFormers call a streamer."""
-
-    def put(self, value: Any) -> None: ...
-
-    def end(self) -> None: ...
 
 
 def load(
@@ -57,19 +50,21 @@ def load(
     together, `draft_memory` the megabytes of each table of trigrams. Raises ModelError, AdapterError, TokenizerError or
     RequestError in one line naming the file and the field.
     """
-    if dtype not in ("auto", *DTYPES):
-        raise RequestError(f"dtype: {dtype!r} is not one of auto, {', '.join(DTYPES)}")
-    if not isinstance(max_batch, int) or not 1 <= max_batch <= MAX_ROWS // 2:
-        raise RequestError(f"max_batch: an integer from 1 to {MAX_ROWS // 2} is expected, found {max_batch!r}")
-    if isinstance(draft_memory, bool) or not isinstance(draft_memory, (int, float)) or not 0.001 <= draft_memory <= 1e5:
-        raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {draft_memory!r}")
+    if values.text(dtype) not in ("auto", *DTYPES):
+        raise RequestError(f"dtype: {shown(dtype)} is not one of auto, {', '.join(DTYPES)}")
+    if not values.text(backend):
+        raise RequestError(f"backend: the name of a body is expected, found {shown(backend)}")
+    together = values.integer_of("max_batch", max_batch, 1, MAX_ROWS // 2)
+    megabytes = values.number(draft_memory)
+    if megabytes is None or not 0.001 <= megabytes <= 1e5:
+        raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {shown(draft_memory)}")
     with LOCK:
         choose_device()
         folder = find_folder(model)
         config = ModelConfig.from_folder(folder)
         weights = Weights(Checkpoint(folder, config), dtype, backend)
         engine = Engine(CausalLMFactory(config, weights, backend), backend)
-        llm = LLM(folder, config, engine, weights.dtype, backend, max_batch, draft_memory)
+        llm = LLM(folder, config, engine, weights.dtype, backend, together, megabytes)
         if adapter is not None:
             llm.add_adapter("default", adapter)
     return llm
@@ -118,6 +113,8 @@ class LLM:
         It is in any format of `mindcold.adapter_formats.read_adapter`, which says what `layout` and `lora_alpha` are,
         or one in memory. AdapterError says what is wrong with it.
         """
+        if not values.text(name):
+            raise AdapterError(f"adapter name: a non-empty string is expected, found {shown(name)}")
         if name == BASE or name in self.adapters:
             raise AdapterError(f"adapter name {name!r} is taken; choose another")
         if isinstance(path, Adapter):
@@ -143,6 +140,9 @@ class LLM:
         A text is taken to be whole, end-of-text follows it; token ids are taken as they are.
         """
         encode, whole = self._encoder.encode, self._encoder.text
+        texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, Iterable):
+            raise RequestError(f"texts: a list of texts is expected, found {shown(texts)}")
         with LOCK:
             self.trigrams.warm(
                 whole(text, f"text {i}: ") if isinstance(text, str) else encode(text, f"text {i}: ", bounded=False)
@@ -186,8 +186,8 @@ class LLM:
         before any work for what cannot be decoded.
         """
         single = is_single(prompt)
-        if streamer is not None and not single:
-            raise RequestError("streamer: only one prompt at a time can be streamed")
+        if streamer is not None:
+            check_streamer(streamer, single)
         states = self._states(prompt, method, adapter, constraints, options)
         streams = [self.text_stream(state) for state in states]
         if streamer is not None:
@@ -227,8 +227,7 @@ class LLM:
 
     def logits(self, ids: Sequence[int], adapter: str | None = None, chunk: int = MAX_ROWS) -> np.ndarray:
         """Logits at every position of a list of token ids, float32 [len(ids), vocab], `chunk` positions per step."""
-        if not isinstance(chunk, int) or not 1 <= chunk <= MAX_ROWS:
-            raise RequestError(f"chunk: an integer from 1 to {MAX_ROWS} is expected, found {chunk!r}")
+        rows = values.integer_of("chunk", chunk, 1, MAX_ROWS)
         engine, prompt, number = self.engine, self._encoder.encode(ids), self.builder.adapter_id(adapter)
         with LOCK:
             engine.reserve(engine.used_slots + engine.slots_for(len(prompt)))
@@ -236,9 +235,9 @@ class LLM:
             assert sequence is not None
             try:
                 parts = []
-                for i in range(0, len(prompt), chunk):
+                for i in range(0, len(prompt), rows):
                     plan = StepPlan()
-                    plan.extend(sequence, prompt[i : i + chunk])
+                    plan.extend(sequence, prompt[i : i + rows])
                     parts.append(engine.logits(plan))
                     sequence.commit(len(plan.rows))
                 return np.concatenate(parts)

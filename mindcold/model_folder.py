@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mindcold import values
+from mindcold.errors import ModelError, one_line
 from mindcold.model_zoo import path as shipped
 
 
@@ -10,9 +12,12 @@ def find_folder(name: str | Path) -> Path:
 
     A model in an installed package is converted now if it was not before. ModelError names the known ones.
     """
-    folder = Path(name)
-    if folder.exists():
-        return folder
+    folder = values.path("folder", name, ModelError)
+    try:
+        if folder.exists():
+            return folder
+    except OSError as error:
+        raise ModelError(f"{one_line(folder)}: {error.strerror or error}") from None
     from mindcold.convert import PACKAGES, resolve  # reading GGUF files takes a moment to import
 
     return resolve(str(name)) or shipped(str(name), also=tuple(PACKAGES))

@@ -1,10 +1,27 @@
 """What generation returns: tokens as they come, and the whole when it is done."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from mindcold.decoding import RequestState
+from mindcold.errors import RequestError, shown
 from mindcold.tokenizer import Detokenizer, Tokenizer
+
+
+class Streamer(Protocol):
+    """What `transformers` and MindFormers call a streamer."""
+
+    def put(self, value: Any) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def check_streamer(streamer: Any, single: bool) -> None:
+    """RequestError for what is no streamer, and for one of several prompts."""
+    if not all(callable(getattr(streamer, name, None)) for name in ("put", "end")):
+        raise RequestError(f"streamer: an object with put and end is expected, found {shown(streamer)}")
+    if not single:
+        raise RequestError("streamer: only one prompt at a time can be streamed")
 
 
 @dataclass(frozen=True, slots=True)

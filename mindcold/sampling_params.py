@@ -2,11 +2,12 @@
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from mindcold.errors import RequestError
+from mindcold import values
+from mindcold.errors import RequestError, one_line, shown
 
 SCORES = ("plain", "contrastive")
 SEARCHES = ("best_first", "mcts")
@@ -145,12 +146,9 @@ class SamplingParams:
         for item in fields(self):
             value = getattr(self, item.name)
             if value is not None or item.default is not None:
-                _check(item.name, value, item.metadata)
+                object.__setattr__(self, item.name, _read(item.name, value, item.metadata))
         if self.rerank and self.constraint is None:
             raise RequestError("rerank: beams are ranked by a constraint; give constraint=")
-        for text in self.stops:
-            if not isinstance(text, str) or not text:
-                raise RequestError(f"stop_strings: non-empty strings are expected, found {text!r}")
 
     @classmethod
     def of(cls, keywords: Mapping[str, Any]) -> "SamplingParams":
@@ -158,9 +156,10 @@ class SamplingParams:
         known = [item.name for item in fields(cls)]
         for name in keywords:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
+                short = one_line(name, 60)
+                near = difflib.get_close_matches(short, known, 1)
                 hint = f", did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
-                raise RequestError(f"{name}: not a keyword of generate{hint}")
+                raise RequestError(f"{short}: not a keyword of generate{hint}")
         return cls(**keywords)
 
     def preset(self, draft: str) -> "SamplingParams":
@@ -213,39 +212,72 @@ def draft_groups(draft: str) -> set[str]:
 DRAFT_GROUPS = frozenset({DRAFT, TABLES, MODEL_DRAFT, DRAFT_ADAPTER, WINDOW})
 
 
-def token_ids(name: str, values: Any, vocab_size: int) -> list[int]:
-    """Checked token ids of a keyword; RequestError names it."""
-    if not isinstance(values, (Sequence)) or isinstance(values, str):
-        raise RequestError(f"{name}: a list of token ids is expected, found {values!r:.80}")
-    for item in values:
-        if not is_token(item, vocab_size):
-            raise RequestError(f"{name}: {item!r} is not a token id below vocab_size {vocab_size}")
-    return [int(item) for item in values]
+def token_ids(name: str, given: Sequence[int], vocab_size: int) -> list[int]:
+    """Token ids of a keyword, which are those of this vocabulary; RequestError names it."""
+    for item in given:
+        if not 0 <= item < vocab_size:
+            raise RequestError(f"{name}: {item} is not a token id below vocab_size {vocab_size}")
+    return list(given)
 
 
-def is_token(value: Any, vocab_size: int) -> bool:
-    """Whether a value is a token id of this vocabulary (Python or NumPy integer)."""
-    return hasattr(value, "__index__") and not isinstance(value, bool) and 0 <= value.__index__() < vocab_size
-
-
-def _check(name: str, value: Any, about: Mapping[str, Any]) -> None:
-    """Refuse a value of the wrong type or out of bounds."""
-    kind, low, high = about["kind"], about["low"], about["high"]
+def _read(name: str, value: Any, about: Mapping[str, Any]) -> Any:
+    """A value as the plain one it stands for; RequestError for another type and what is out of bounds."""
+    if name in _LISTS:
+        read, what = _LISTS[name]
+        found = read(value)
+        if found is None:
+            raise RequestError(f"{name}: {what}, found {shown(value)}")
+        return found
+    kind = about["kind"]
     if kind is object:
-        return
+        return value
     if kind is bool:
-        if value not in (True, False):
-            raise RequestError(f"{name}: true or false is expected, found {value!r}")
+        found = values.flag(value)
+        if found is None:
+            raise RequestError(f"{name}: true or false is expected, found {shown(value)}")
     elif kind is str:
-        if not isinstance(value, str) or (about["choices"] and value not in about["choices"]):
-            known = ", ".join(about["choices"]) or "a string"
-            raise RequestError(f"{name}: {value!r} is not one of {known}")
+        found = values.text(value)
+        if not found or (about["choices"] and found not in about["choices"]):
+            if not about["choices"]:
+                raise RequestError(f"{name}: a name is expected, found {shown(value)}")
+            raise RequestError(f"{name}: {shown(value)} is not one of {', '.join(about['choices'])}")
     else:
-        number = "an integer" if kind is int else "a number"
-        right = not isinstance(value, bool) and hasattr(value, "__index__" if kind is int else "__float__")
-        inside = right and math.isfinite(value) and low <= value <= high and not (about["above"] and value == low)
-        if not inside:
-            raise RequestError(f"{name}: {number} {bounds(about)} is expected, found {value!r}")
+        what = "an integer" if kind is int else "a number"
+        found = values.integer(value) if kind is int else values.number(value)
+        if found is None or not about["low"] <= found <= about["high"] or (about["above"] and found == about["low"]):
+            raise RequestError(f"{name}: {what} {bounds(about)} is expected, found {shown(value)}")
+    return found
+
+
+def _ids(value: Any) -> list[int] | None:
+    return values.items(value, values.integer)
+
+
+def _id_or_ids(value: Any) -> int | list[int] | None:
+    one = values.integer(value)
+    return _ids(value) if one is None else one
+
+
+def _words(value: Any) -> list[list[int]] | None:
+    if getattr(value, "ndim", None) == 2:  # rows of an array
+        value = list(value)
+    return values.items(value, _ids)
+
+
+def _texts(value: Any) -> str | list[str] | None:
+    def whole(one: Any) -> str | None:
+        return values.text(one) or None
+
+    return whole(value) or values.items(value, whole)
+
+
+_LISTS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "eos_token_id": (_id_or_ids, "a token id or a list of token ids is expected"),
+    "stop_strings": (_texts, "non-empty strings are expected"),
+    "suppress_tokens": (_ids, "a list of token ids is expected"),
+    "bad_words_ids": (_words, "a list of token ids is expected for each sequence"),
+}
+"""Keywords that hold lists: what reads them, and what they are."""
 
 
 def bounds(about: Mapping[str, Any]) -> str:

@@ -6,11 +6,22 @@ import stat
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mindcold import files
-from mindcold.errors import AdapterError, BatchError
-from mindcold.files import atomic, is_file, new_folder, read_bytes, write_json, write_tensors, write_text
+from mindcold.errors import AdapterError, BatchError, RequestError
+from mindcold.files import (
+    atomic,
+    check_folder,
+    check_target,
+    is_file,
+    new_folder,
+    read_bytes,
+    write_json,
+    write_tensors,
+    write_text,
+)
 
 
 def test_what_is_written_replaces_what_was_there(tmp_path):
@@ -122,3 +133,66 @@ def test_a_file_is_read_up_to_its_limit(tmp_path):
         read_bytes(tmp_path / "a", BatchError, 4)
     with pytest.raises(BatchError, match="no such file"):
         read_bytes(tmp_path / "b", BatchError, 4)
+
+
+def test_nothing_but_a_file_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    before = sorted(tmp_path.iterdir())
+    for path in (*before, "/dev/null"):
+        with pytest.raises(FileExistsError):
+            write_text(path, "x")
+        with pytest.raises(RequestError, match="not overwritten, name another file"):
+            check_target(path, RequestError, "text", lambda found: True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_long_names_have_room(tmp_path):
+    name = "n" * 250
+    write_text(tmp_path / name, "x")
+    with new_folder(tmp_path / f"{name[:-1]}f", AdapterError):
+        pass
+    for long in ("n" * 256, "n/" * 3000 + "n", "a\0b"):
+        with pytest.raises(AdapterError) as caught, new_folder(tmp_path / long, AdapterError):
+            pytest.fail("it begins")
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+
+
+def test_folders_above_a_new_one_go_with_it(tmp_path):
+    with pytest.raises(KeyError), new_folder(tmp_path / "a" / "b" / "c", AdapterError):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_targets_are_checked_before_any_work(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    assert check_target(tmp_path / "new", RequestError, "text") == tmp_path / "new"
+    assert check_target(tmp_path / "mine.txt", RequestError, "text", lambda path: path.read_text() == "mine")
+    for path, message in (
+        (tmp_path / "mine.txt", "is no picture; not overwritten"),
+        (tmp_path / "none" / "a", "no such folder"),
+        (tmp_path / "mine.txt" / "a", "no such folder|Not a directory"),
+        (tmp_path / ("n" * 256), "File name too long"),
+        ("a\0b", "null byte"),
+        ("", "directory"),
+    ):
+        with pytest.raises(RequestError, match=message) as caught:
+            check_target(path, RequestError, "picture")
+        assert str(caught.value).isprintable()
+    assert check_folder(tmp_path / "new" / "er", AdapterError) == tmp_path / "new" / "er"
+    for path in (tmp_path / "mine.txt", tmp_path / "mine.txt" / "a", "/dev/null/a", "a\0b", tmp_path / ("n" * 256)):
+        with pytest.raises(AdapterError):
+            check_folder(path, AdapterError)
+    assert [item.name for item in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_is_an_oserror(monkeypatch, tmp_path):
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(files, "save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_tensors(tmp_path / "a.safetensors", {"x": np.zeros(1)})
+    assert not list(tmp_path.iterdir())

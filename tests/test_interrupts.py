@@ -6,6 +6,10 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+import mindcold
+
 SCRIPT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
@@ -61,3 +65,51 @@ def test_the_command_ends_with_one_line():
             assert err.decode().strip().splitlines()[-1] == "mindcold generate: stopped"
         finally:
             process.kill()
+
+
+def test_an_alarm_of_the_caller_goes_off_in_a_constraint_when_it_is_due():
+    """Many evaluations, each far below the limit of one, and an alarm that is due in the middle."""
+
+    def slow(text):
+        time.sleep(0.02)
+        return 0.5
+
+    def fire(*_):
+        raise TimeoutError("the caller's")
+
+    llm = mindcold.load("tiny-base")
+    llm.generate([5, 6], "cdlh", constraint=lambda text: 0.5, lookahead=2, candidates=4, max_new_tokens=2)
+    before = signal.signal(signal.SIGALRM, fire)
+    try:
+        began = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(TimeoutError, match="the caller's"):
+            llm.generate([5, 6], "cdlh", constraint=slow, lookahead=8, max_new_tokens=60, eos_token_id=[])
+        assert 0.3 <= time.monotonic() - began < 3
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert llm.engine.used_slots == 0
+
+
+START_UP = "from mindcold.cli import main; import sys; print('begun', flush=True); sys.exit(main())"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.6, 1.2, 1.8])
+def test_during_start_up_the_command_ends_with_one_line(seconds):
+    command = [sys.executable, "-c", START_UP, "generate", "--model", "tiny-base", "--prompt", "One day"]
+    command += ["--max-new-tokens", "400", "--eos-token-id", "-1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=minding) as process:
+        try:
+            assert process.stdout.readline() == b"begun\n"
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130 and err == b"mindcold generate: stopped\n"
+
+
+def minding():
+    """A shell's background jobs ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

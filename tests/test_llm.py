@@ -195,3 +195,78 @@ def test_a_model_nobody_holds_is_gone_at_once():
         assert len(held) > 1 and all(item() is None for item in held)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "keywords", "message"),
+    [
+        (np.array([True, False]), {}, "prompt: True is not a token id"),
+        ([True, 5], {}, "prompt: True is not a token id"),
+        (np.array(5), {}, "prompt: a text, token ids or chat messages are expected, found ndarray"),
+        (np.ones((1, 2, 3), int), {}, "prompt 0: array"),
+        (b"\x05", {}, "prompt: a text, token ids or chat messages are expected, found bytes"),
+        ([10**400], {}, "prompt: 1000"),
+        ("half of a pair: \ud800", {}, "prompt: half of a surrogate pair is no text"),
+        *[([5], {"adapter": name}, "adapter: ") for name in ("", 5, "none", b"base", np.array(["a", "b"]), True)],
+        ([5], {"adapter": [["default"]]}, r"adapter: \['default'\] is not loaded"),
+        *[([5], {"method": name}, "method: ") for name in ("", 5, ["cold"], {"cold": 1}, np.array(["cold"]))],
+        *[([5], {"streamer": item}, "streamer: an object with put and end") for item in (5, "x", object(), [])],
+        ([5], {"constraint": 5}, "constraint: a constraint, keywords or a function of text"),
+        ([5], {"constraint": {"regex": 5}}, "constraint: regex: a regular expression is expected"),
+    ],
+)
+def test_types_that_are_not_meant(llm, prompt, keywords, message):
+    with pytest.raises(RequestError, match=f"^{message}") as caught:
+        llm.generate(prompt, **{"max_new_tokens": 1} | keywords)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400
+
+
+def test_types_that_are_plainly_meant(llm):
+    expected = llm.generate([5, 6], "cold", max_new_tokens=3, alpha=0.5).token_ids
+    for ids in (np.array([5, 6]), (5, 6), [np.int64(5), np.array(6)], np.array([5, 6], np.uint8)):
+        out = llm.generate(ids, np.str_("cold"), max_new_tokens=np.int8(3), alpha=np.array(0.5))
+        assert out.token_ids == expected
+    outs = llm.generate(np.array([[5, 6], [5, 6]]), "cold", adapter=("default", "default"), max_new_tokens=3, alpha=0.5)
+    assert [out.token_ids for out in outs] == [expected] * 2
+
+
+def test_names_of_adapters_and_arguments_of_load(llm):
+    for name in ("", None, 5, b"a", ["a"], True, "\ud800"):
+        with pytest.raises(AdapterError, match="adapter name: a non-empty string is expected"):
+            llm.add_adapter(name, "tiny-keywords")
+    for arguments, message in (
+        *[({"max_batch": value}, "max_batch: an integer from 1") for value in (True, 2.0, "2", 0, 10**400)],
+        *[({"draft_memory": value}, "draft_memory: megabytes") for value in (True, "2", float("nan"), 10**400)],
+        *[({"dtype": value}, "dtype: ") for value in (5, ["float32"], None, np.array(["float32", "int8"]))],
+        *[({"backend": value}, "backend: ") for value in (5, ["aot"], None, "")],
+        *[
+            ({"model": value}, "folder: a path is expected")
+            for value in (5, None, "", b"tiny-base", ["tiny-base"], "a\0b")
+        ],
+        ({"model": "n" * 5000}, "nnn"),
+        ({"adapter": 5}, "folder: a path is expected"),
+    ):
+        with pytest.raises(MindcoldError, match=f"^{message}") as caught:
+            mindcold.load(**{"model": "tiny-base"} | arguments)
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 600
+
+
+def test_drafts_are_warmed_up_by_lists_of_texts(llm):
+    try:
+        llm.warm_drafts("one text")
+        alone = llm.trigrams.shared
+        llm.warm_drafts(["one text"])
+        assert (alone.tokens == llm.trigrams.shared.tokens).all()
+        for texts in (5, None, [5], [None], ["\ud800"]):
+            with pytest.raises(RequestError):
+                llm.warm_drafts(texts)
+        for path in (5, None, "", b"a"):
+            with pytest.raises(RequestError, match="drafts: a path is expected"):
+                llm.save_drafts(path)
+            with pytest.raises(RequestError, match="drafts: a path is expected"):
+                llm.load_drafts(path)
+        for chunk in (True, 0, 2.5, "3"):
+            with pytest.raises(RequestError, match="chunk: an integer from 1"):
+                llm.logits([5], chunk=chunk)
+    finally:
+        llm.forget_drafts()

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from mindcold import values
 from mindcold.adapter_formats.source import CONFIG_FILE, Source
 from mindcold.errors import AdapterError, shown
 from mindcold.fields import Fields
@@ -85,6 +86,6 @@ def read_scaling(source: Source, lora_alpha: float | None) -> Scaling:
 
 def check_alpha(lora_alpha: object) -> None:
     """Refuse what is not a positive number."""
-    number = isinstance(lora_alpha, (int, float)) and not isinstance(lora_alpha, bool)
-    if not number or not 0 < lora_alpha <= 1e12:  # type: ignore[operator]
+    number = values.number(lora_alpha)
+    if number is None or not 0 < number <= 1e12:
         raise AdapterError(f"lora_alpha: a positive number is expected, found {shown(lora_alpha)}")

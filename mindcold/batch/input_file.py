@@ -1,13 +1,14 @@
 """The input of a batch job: OpenAI batch lines or plain prompts, read line by line in bounded memory."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mindcold.errors import BatchError, one_line
+from mindcold.files import obstacle, reason
+from mindcold.text_files import parse_json
 
 MAX_LINE = 8 << 20
 """Bytes of a line; longer ones are read past and refused."""
@@ -41,14 +42,11 @@ def parse_line(number: int, raw: bytes, form: str) -> Line:
         return Line(number, error=f"longer than {MAX_LINE >> 20} MB")
     try:
         text = raw.decode("utf-8")
-        value = json.loads(text) if form == "openai" else text
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
+        value = parse_json(text) if form == "openai" else text
     except UnicodeDecodeError as error:
         return Line(number, error=f"not UTF-8 at byte {error.start}")
-    except UnicodeEncodeError:
-        return Line(number, error="half of a surrogate pair is no text")
-    except (ValueError, RecursionError) as error:
-        return Line(number, error=f"not valid JSON ({one_line(error, 100)})")
+    except ValueError as error:
+        return Line(number, error=str(error))
     if form == "openai" and not isinstance(value, dict):
         return Line(number, error=f"a JSON object is expected, found {type(value).__name__}")
     return Line(number, value)
@@ -61,13 +59,15 @@ class InputFile:
         """`form` is "openai" (JSON lines), "text" (a prompt a line), or "auto": JSON if the file begins with {."""
         self.path = Path(path)
         try:
+            if found := obstacle(self.path):  # it is read twice, line by line
+                raise BatchError(f"{path}: {found}")
             with self.path.open("rb") as file:
                 digest, first = hashlib.sha256(), b""
                 while piece := file.read(1 << 20):
                     first = first or piece.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
                     digest.update(piece)
         except OSError as error:
-            raise BatchError(f"{path}: {error.strerror or error}") from None
+            raise BatchError(f"{one_line(path)}: {reason(error)}") from None
         if not first:
             raise BatchError(f"{path}: empty; one request a line is expected")
         self.sha256 = digest.hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 
 from mindcold.batch.response import line_number
 from mindcold.errors import BatchError
+from mindcold.files import obstacle
 
 _BEGINNING = b'{"id": "batch_req_'
 """Of every record."""
@@ -37,6 +38,8 @@ class Journal:
     def __init__(self, path: Path):
         self.path = path
         try:
+            if found := obstacle(path):  # a pipe or a device would be read without end
+                raise BatchError(f"{path}: {found}; choose another --output")
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise BatchError(f"{path}: {error.strerror or error}") from None

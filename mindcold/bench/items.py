@@ -1,6 +1,5 @@
 """What is decoded: held-out (or validation) tasks of the shipped corpus, or a file of one's own."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +8,7 @@ from pathlib import Path
 from mindcold.constraints import Constraint, Keywords
 from mindcold.errors import RequestError
 from mindcold.model_zoo.corpus import keywords, problems
+from mindcold.text_files import parse_json, read_lines
 
 WARM_UP = 3000
 """Training texts that fill the draft tables."""
@@ -41,14 +41,12 @@ def words(split: str, count: int) -> list[Item]:
 
 def read(path: Path) -> list[Item]:
     """Items of a JSONL file: {"prompt": text, "keywords": [word, ...], "completion": text} a line, prompts required."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, RequestError):
+        if not line.strip():
+            continue
         try:
-            raw = json.loads(line)
+            raw = parse_json(line)
             given = raw.get("keywords")
             found.append(
                 Item(raw["prompt"] + "", None, Keywords(given) if given else None, raw.get("completion", "") + "")

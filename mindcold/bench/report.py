@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from mindcold import files
 from mindcold.errors import RequestError
 
 Times = dict[str, list[float]]  # milliseconds of each task in each round
@@ -47,23 +48,23 @@ def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
 def show(result: dict[str, Any], as_json: bool, output: Path | None, name: str) -> None:
     """Print a result of settings and lists of rows as tables or JSON; with a folder also write it there."""
     result["setting"] |= {"cores": os.cpu_count(), "machine": platform.machine()}
-    if output:
-        write_json(output / f"{name}.json", result)
-    if as_json:
-        print(json.dumps(result))
-        return
-    print(", ".join(f"{key} {value}" for key, value in result["setting"].items()))
-    for value in result.values():
-        if isinstance(value, list) and value:
-            print("\n" + tabulate(value, headers="keys"))
+    try:
+        if output:
+            write_json(output / f"{name}.json", result)
+    finally:  # what was measured is shown also where it could not be written
+        if as_json:
+            print(json.dumps(result))
+        else:
+            print(", ".join(f"{key} {value}" for key, value in result["setting"].items()))
+            for value in result.values():
+                if isinstance(value, list) and value:
+                    print("\n" + tabulate(value, headers="keys"))
 
 
 def write_json(path: Path, value: Any) -> None:
     """One file, whole or not at all."""
-    unfinished = path.with_name(f"partial-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        files.write_json(path, value)
     except OSError as error:
-        raise RequestError(f"{path}: {error.strerror or error}") from None
+        raise RequestError(f"{path}: {files.reason(error)}") from None

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags; decoding keywords hold for lines that do not say otherwise."""
-    parser.add_argument("--input", type=Path, required=True, help="OpenAI batch lines (JSONL), or a prompt a line")
-    parser.add_argument("--output", type=Path, required=True, help="OpenAI batch output lines")
+    parser.add_argument(
+        "--input", action=params.AsPath, required=True, help="OpenAI batch lines (JSONL), or a prompt a line"
+    )
+    parser.add_argument("--output", action=params.AsPath, required=True, help="OpenAI batch output lines")
     parser.add_argument("--model", help="HuggingFace model folder, or a name from the model zoo")
     parser.add_argument(
         "--adapter",

@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mindcold.cli import params
+from mindcold.cli.task_data import check_output
 from mindcold.errors import RequestError
 
 if TYPE_CHECKING:
@@ -28,9 +30,13 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--prefill-tokens": {"type": int, "help": "also measure a prompt of this length"},
     "--batch": {"default": "1", "help": "comma-separated: prompts decoded together"},
     "--rates": {"default": "0.5,0.7,0.9", "help": "comma-separated: shares of draft tokens that are right"},
-    "--data": {"type": Path, "metavar": "FILE", "help": "JSONL with prompt (lookahead: and keywords) instead"},
+    "--data": {
+        "action": params.AsPath,
+        "metavar": "FILE",
+        "help": "JSONL with prompt (lookahead: and keywords) instead",
+    },
     "--warm-up": {
-        "type": Path,
+        "action": params.AsPath,
         "metavar": "FILE",
         "help": "JSONL with prompt and completion to fill draft tables from",
     },
@@ -42,7 +48,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--only": {"nargs": "+", "default": (), "metavar": "NAME", "help": "cases whose names hold one of these"},
     "--draft-model": {"default": "tiny-draft", "help": "model that drafts for CDSL: folder or zoo name"},
     "--rounds": {"type": int, "default": 5, "help": "measured rounds, everything in turn"},
-    "--output": {"type": Path, "metavar": "FOLDER", "help": "also write the result there, as JSON"},
+    "--output": {"action": params.AsPath, "metavar": "FOLDER", "help": "also write the result there, as JSON"},
     "--json": {"action": "store_true", "help": "print one JSON object"},
 }
 COMMON = ("--model", "--adapter", "--backend", "--output", "--json")
@@ -87,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         value, least = getattr(args, name, None), 2 if name == "new_tokens" else 1
         if value is not None and value < least:
             raise RequestError(f"--{name.replace('_', '-')}: a number of at least {least} is expected, found {value}")
+    check_output(args.output, args.benchmark)
     measure = {"methods": methods, "steps": steps, "drafts": drafts}
     measure |= {"lookahead": lookahead, "replay": replay, "accuracy": accuracy}
     with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:

@@ -1,15 +1,17 @@
 """`mindcold convert`: a GGUF file to a HuggingFace model folder."""
 
 import argparse
-from pathlib import Path
 
+from mindcold.cli import params
 from mindcold.convert.gguf_model import DTYPES, convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags."""
-    parser.add_argument("source", type=Path, metavar="MODEL.gguf", help="file to read, of llama, qwen2 or qwen3")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="new folder to write")
+    parser.add_argument(
+        "source", action=params.AsPath, metavar="MODEL.gguf", help="file to read, of llama, qwen2 or qwen3"
+    )
+    parser.add_argument("folder", action=params.AsPath, metavar="FOLDER", help="new folder to write")
     parser.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of the weights (default bfloat16)")
 
 

@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 
 from mindcold.adapter_formats import AUTO, FORMATS, LAYOUTS, convert_adapter
+from mindcold.cli import params
 from mindcold.config import ModelConfig
 from mindcold.model_folder import find_folder
 
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags."""
     parser.add_argument("--model", required=True, help="folder or name of the base model")
     parser.add_argument("--adapter", required=True, help="folder, file of tensors or name of the adapter to read")
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="new folder to write")
+    parser.add_argument("--output", required=True, action=params.AsPath, metavar="FOLDER", help="new folder to write")
     parser.add_argument("--to", required=True, choices=list(FORMATS), help="format to write")
     parser.add_argument(
         "--from", dest="format", choices=[AUTO, *FORMATS], default=AUTO, help="format to read (default: seen from it)"

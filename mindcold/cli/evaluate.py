@@ -3,10 +3,9 @@
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-from mindcold.cli import task_data
-from mindcold.files import write_json
+from mindcold.cli import params, task_data
 from mindcold.tasks import Item
 from mindcold.tasks.methods import MethodSpec, parse_methods
 
@@ -25,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Flags of what is kept and written of a run."""
     parser.add_argument("--keep-drafts", action="store_true", help="let drafts learn from text to text")
-    parser.add_argument("--output", type=Path, help=f"folder for {name}.json with every text, and {name}.png")
+    parser.add_argument(
+        "--output", action=params.AsPath, help=f"folder for {name}.json with every text, and {name}.png"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -44,7 +45,7 @@ def measure(
     task_data.check(args)
     if args.output:
         report.check_picture()
-        task_data.make_folder(args.output)
+        task_data.check_output(args.output, name)
     task, items = task_data.read(args)
     specs = methods(items)
 
@@ -62,19 +63,31 @@ def measure(
         setting |= {f"default {name}": value for name, value in defaults.items()}
     result = {"setting": setting, "methods": [report.plain(row) for row in rows]}
     result["groups"] = [report.plain(row) for row in parts]
-    if args.output:
-        write_json(args.output / f"{name}.json", result | {"items": found.to_dict()})
-        title = f"{task.name}, {len(items)} items, {args.model}" + (f" + {args.adapter}" if args.adapter else "")
-        report.picture(rows, found.metrics, title, args.output / f"{name}.png")
-    if args.json:
-        print(json.dumps(result))
-        return 0
+    try:
+        if args.output:
+            title = f"{task.name}, {len(items)} items, {args.model}" + (f" + {args.adapter}" if args.adapter else "")
+            task_data.write(
+                args.output,
+                name,
+                result | {"items": found.to_dict()},
+                lambda path: report.picture(rows, found.metrics, title, path),
+            )
+    finally:  # what was measured is shown also where it could not be written
+        if args.json:
+            print(json.dumps(result))
+        else:
+            _show(setting, [part for part in (rows, parts) if part], found.metrics, details)
+    return 0
+
+
+def _show(setting: dict[str, Any], tables: list[list[dict[str, Any]]], metrics: list[str], details: bool) -> None:
+    """The result for people."""
+    from mindcold.tasks import report
+
     print(", ".join(f"{name} {value}" for name, value in setting.items() if value is not None))
-    for part in (rows, parts):
-        if part:
-            print("\n" + report.table(part, found.metrics, details))
-    if found.metrics:
+    for part in tables:
+        print("\n" + report.table(part, metrics, details))
+    if metrics:
         print(
             "\nscores in per cent; intervals of 95 % by bootstrap over items; * the difference to the first excludes 0"
         )
-    return 0

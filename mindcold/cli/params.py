@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from mindcold import values
 from mindcold.errors import RequestError
 from mindcold.sampling_params import SamplingParams, bounds
 
@@ -41,6 +42,16 @@ def keywords(args: argparse.Namespace) -> dict[str, Any]:
             value = [integers(word, _NAMES[item.name]) for word in value]
         found[item.name] = value
     return found
+
+
+class AsPath(argparse.Action):
+    """A flag whose value is a path; RequestError names it where it is empty."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
+    ) -> None:
+        """Take the value."""
+        setattr(namespace, self.dest, values.path(option or self.dest, value, RequestError))
 
 
 def flag(name: str) -> str:

@@ -1,13 +1,16 @@
 """Flags of the commands that decode the items of a task, and what follows from them."""
 
 import argparse
-import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindcold.errors import RequestError
+from mindcold import files
+from mindcold.cli import params
+from mindcold.errors import RequestError, TokenizerError
+from mindcold.fields import read_json
 from mindcold.tasks import SPLITS, TASKS, Item, Task, find_task, read_items
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ def add_arguments(
     """The flags; `adapter` is whether one has to be given, `default` the task where none is named."""
     tasks = "; ".join(f"{task.name}: {task.summary}" for task in ({default.name: default} | TASKS).values())
     parser.add_argument("--task", default=default.name, help=f"{tasks} (default {default.name})")
-    parser.add_argument("--data", type=Path, required=True, help="file in the task's format")
+    parser.add_argument("--data", action=params.AsPath, required=True, help="file in the task's format")
     parser.add_argument("--split", default="all", help=f"{', '.join(SPLITS)} (default all)")
     parser.add_argument("--groups", default="", help="only these kinds of items, as in '4 words,5 words'")
     parser.add_argument("--limit", type=int, default=limit, help=f"items (default {limit})")
@@ -69,12 +72,40 @@ def setting(args: argparse.Namespace, task: Task, items: list[Item], llm: "LLM")
     return found | {"cores": os.cpu_count(), "machine": platform.machine()}
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of --output."""
+def check_output(folder: Path | None, name: str) -> None:
+    """Refuse, before any work, a folder of --output where NAME.json and NAME.png could not be written.
+
+    They take the place of those of an earlier run, and of nothing else.
+    """
+    if folder is None:
+        return
+    files.check_folder(folder, RequestError, "--output: ")
+    if folder.exists():
+        files.check_target(folder / f"{name}.json", RequestError, "result of this command", _is_result)
+        files.check_target(folder / f"{name}.png", RequestError, "picture", _is_picture)
+
+
+def write(folder: Path, name: str, content: Any, draw: Callable[[Path], None]) -> None:
+    """Write NAME.json and, by `draw`, NAME.png to the folder of --output."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        files.write_json(folder / f"{name}.json", content)
+        with files.atomic(folder / f"{name}.png") as partial:
+            draw(partial)
     except OSError as error:
-        raise RequestError(f"--output: {folder}: {error.strerror}") from None
+        raise RequestError(f"--output: {error.filename or folder}: {files.reason(error)}") from None
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file begins like our results do: with their setting."""
+    with path.open("rb") as file:
+        head = file.read(80)
+    return b"".join(head.split()).startswith(b'{"setting":')
+
+
+def _is_picture(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
 def _has_template(folder: Path) -> bool:
@@ -82,4 +113,4 @@ def _has_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     settings = folder / "tokenizer_config.json"
-    return settings.is_file() and "chat_template" in json.loads(settings.read_text(encoding="utf-8"))
+    return settings.is_file() and "chat_template" in read_json(settings, TokenizerError)

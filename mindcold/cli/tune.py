@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mindcold.cli import params, task_data
 from mindcold.errors import RequestError
-from mindcold.files import write_json
 
 ALPHAS, BETAS, SIZES = "0.05,0.1,0.2,0.5", "0.25,0.5,1,2", "4,8,16"
 BATCH = 32
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-drafts", action="store_true", help="leave drafts as they are")
     parser.add_argument("--dry-run", action="store_true", help="write no decoding defaults")
-    parser.add_argument("--output", type=Path, help="folder for tune.json with every text, and tune.png")
+    parser.add_argument("--output", action=params.AsPath, help="folder for tune.json with every text, and tune.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     steps = _checked(args.high_precision_steps or "", "high_precision_steps")
     if args.output:
         check_picture()
-        task_data.make_folder(args.output)
+        task_data.check_output(args.output, "tune")
     folder = find_folder(args.adapter)
     if not args.dry_run:
         check_writable(folder)
@@ -91,20 +90,23 @@ def run(args: argparse.Namespace) -> int:
     defaults = replace(found.defaults, tuned_on=record)
     setting = task_data.setting(args, task, items, llm)
     result = {"setting": setting} | report.to_dict(found) | {"defaults": defaults.to_dict()}
-    result["written"] = None if args.dry_run else str(defaults.write(folder))
-    if args.output:
-        parts = [part.to_dict() for part in (found.chosen_on, found.tested_on)]
-        write_json(args.output / "tune.json", result | {"items": {"chosen_on": parts[0], "tested_on": parts[1]}})
-        report.picture(found, f"{task.name}, {record.model} + {folder.name}", args.output / "tune.png")
-    if args.json:
-        print(json.dumps(result))
-        return 0
-    print(", ".join(f"{name} {value}" for name, value in setting.items() if value is not None) + "\n")
-    print(report.text(found))
-    if args.dry_run:
-        print("\nnothing is written")
-    else:
-        print(f"\n{result['written']}: used where a call gives no method, alpha or beta")
+    result["written"] = None
+    try:
+        if not args.dry_run:
+            result["written"] = str(defaults.write(folder))
+        if args.output:
+            parts = [part.to_dict() for part in (found.chosen_on, found.tested_on)]
+            title = f"{task.name}, {record.model} + {folder.name}"
+            content = result | {"items": {"chosen_on": parts[0], "tested_on": parts[1]}}
+            task_data.write(args.output, "tune", content, lambda path: report.picture(found, title, path))
+    finally:  # what was found is shown also where it could not be written
+        if args.json:
+            print(json.dumps(result))
+        else:
+            print(", ".join(f"{name} {value}" for name, value in setting.items() if value is not None) + "\n")
+            print(report.text(found))
+            place = result["written"]
+            print(f"\n{place}: used where a call gives no method, alpha or beta" if place else "\nnothing is written")
     return 0
 
 

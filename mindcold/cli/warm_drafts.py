@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindcold.cli import task_data
+from mindcold import files
+from mindcold.cli import params, task_data
 from mindcold.errors import RequestError
 from mindcold.tasks.methods import MethodSpec, parse_method
 from mindcold.tasks.prompts import TASK
@@ -20,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", help="as in cold:alpha=0.1,beta=0.5: tables are kept apart by score (default the adapter's own)"
     )
-    parser.add_argument("--output", type=Path, required=True, help="safetensors file, for generate --load-drafts")
+    parser.add_argument(
+        "--output", action=params.AsPath, required=True, help="safetensors file, for generate --load-drafts"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcold.request import Request
     from mindcold.tasks.evaluate import options_of
 
+    files.check_target(args.output, RequestError, "draft table", lambda path: True)  # it is read below
     llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend)
     _check_output(llm, args.output)
     spec, chat = _drafted(llm, spec), task_data.is_chat(args, llm)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.constraints.limit import Overtime, time_limit
+from mindcold.constraints.limit import Overtime, alarms_through, time_limit
 from mindcold.constraints.protocol import Constraint, ConstraintError, State, Vocabulary
-from mindcold.errors import RequestError, one_line
+from mindcold.errors import RequestError, one_line, shown
+from mindcold.values import plain
 
 SECONDS = 10.0
 """What one evaluation may take."""
@@ -140,13 +141,11 @@ def _values(name: str, states: Sequence[State]) -> list[float]:
 
 def _number(name: str, value: Any) -> float:
     try:
-        number = float("nan") if isinstance(value, (bool, str)) else float(value)
+        number = float("nan") if isinstance(plain(value), (bool, str, bytes, bytearray)) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not 0.0 <= number <= 1.0:
-        raise ConstraintError(
-            f"constraint {name}: its value is {one_line(repr(value))}, a number from 0 to 1 is expected"
-        )
+        raise ConstraintError(f"constraint {name}: its value is {shown(value)}, a number from 0 to 1 is expected")
     return number
 
 
@@ -160,10 +159,11 @@ def _timed(name: str, call: Callable[[], Any]) -> Any:
 
 def _call(name: str, call: Callable[..., Any], *arguments: Any) -> Any:
     """Call what a user wrote; every exception becomes a ConstraintError with the name of the constraint."""
-    try:
-        return call(*arguments)
-    except Exception as error:
-        own = isinstance(error, RequestError)  # its message says what to do, without the name of its class
-        line = one_line(error if own else "".join(traceback.format_exception_only(error)))
-        named = own and line.startswith("constraint ")
-        raise ConstraintError(line if named else f"constraint {name}: {line}") from error
+    with alarms_through():
+        try:
+            return call(*arguments)
+        except Exception as error:
+            own = isinstance(error, RequestError)  # its message says what to do, without the name of its class
+            line = one_line(error if own else "".join(traceback.format_exception_only(error)))
+            named = own and line.startswith("constraint ")
+            raise ConstraintError(line if named else f"constraint {name}: {line}") from error

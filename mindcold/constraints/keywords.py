@@ -7,6 +7,7 @@ from typing import Any
 
 import snowballstemmer
 
+from mindcold import values
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.constraints.text import TextState
 from mindcold.errors import shown
@@ -92,10 +93,10 @@ class Forbidden:
 
 def _texts(name: str, given: Any, what: str) -> list[str]:
     """A list of texts as a constraint is given one; one alone is a list of it."""
-    found = [given] if isinstance(given, str) else given
-    if not isinstance(found, (list, tuple)) or not all(isinstance(item, str) for item in found):
+    found = values.items([given] if isinstance(given, str) else given, values.text)
+    if found is None:
         raise ConstraintError(f"constraint {name}: a list of {what} is expected, found {shown(given)}")
-    return list(found)
+    return found
 
 
 def _known(name: str, language: Any) -> str:

@@ -9,7 +9,7 @@ from mindcold.constraints.protocol import Constraint
 from mindcold.constraints.regex import Json, Regex
 from mindcold.constraints.rewards import TextReward
 from mindcold.constraints.sql import SqlExecutes
-from mindcold.errors import RequestError
+from mindcold.errors import RequestError, shown
 
 PLAIN: dict[str, tuple[Callable[[Any], Constraint], type | tuple[type, ...], str]] = {
     "keywords": (Keywords, list, "a list of words"),
@@ -28,6 +28,13 @@ def parse_constraint(given: Any) -> list[Constraint]:
 
     Plain data, as in JSON, is a dictionary such as {"regex": "[0-9]+"} or {"keywords": ["king"]}.
     """
+    try:
+        return _parsed(given)
+    except RecursionError:
+        raise RequestError("constraint: nested too deep") from None
+
+
+def _parsed(given: Any) -> list[Constraint]:
     if given is None:
         return []
     if isinstance(given, type):
@@ -37,12 +44,12 @@ def parse_constraint(given: Any) -> list[Constraint]:
     if isinstance(given, (list, tuple)) and all(isinstance(item, str) for item in given):
         return [Keywords(given)]
     if isinstance(given, (list, tuple)):
-        return [item for part in given for item in parse_constraint(part)]
+        return [item for part in given for item in _parsed(part)]
     if isinstance(given, Mapping):
         return [_of_plain(name, value) for name, value in given.items()]
     if callable(given):
         return [TextReward(given)]
-    raise RequestError(f"constraint: a constraint, keywords or a function of text is expected, found {given!r:.80}")
+    raise RequestError(f"constraint: a constraint, keywords or a function of text is expected, found {shown(given)}")
 
 
 def _of_plain(name: Any, value: Any) -> Constraint:
@@ -50,5 +57,5 @@ def _of_plain(name: Any, value: Any) -> Constraint:
         raise RequestError(f"constraint: {str(name)[:60]!r} is not one of {', '.join(PLAIN)}")
     make, kind, what = PLAIN[name]
     if not isinstance(value, kind):
-        raise RequestError(f"constraint: {name}: {what} is expected, found {value!r:.80}")
+        raise RequestError(f"constraint: {name}: {what} is expected, found {shown(value)}")
     return make(value)

@@ -14,7 +14,7 @@ from mindcold.decoding.methods.speculative_search import SpeculativeRolloutSearc
 from mindcold.decoding.methods.token_tree import TokenTree
 from mindcold.decoding.request import Contrast, RequestState
 from mindcold.engine import Sequence
-from mindcold.errors import RequestError
+from mindcold.errors import RequestError, shown
 from mindcold.sampling_params import SamplingParams
 
 
@@ -79,7 +79,7 @@ class Method:
             raise RequestError(f"repetition_penalty: method {self.name!r} takes none")
         if draft not in self.drafts and (draft in ("none", *sampling_params.DRAFTS) or not self.models):
             known = ", ".join([*self.drafts, *(["base or a model folder"] if self.models else [])])
-            raise RequestError(f"draft: {draft!r} is not one of {known} for method {self.name!r}")
+            raise RequestError(f"draft: {shown(draft)} is not one of {known} for method {self.name!r}")
         if params.draft_sample and (not sampled or params.draft_width > 1):
             raise RequestError("draft_sample: drafts are drawn for drawn tokens, with draft_width 1")
         groups = {sampling_params.ALWAYS, *(self.search.keywords - sampling_params.DRAFT_GROUPS)}
@@ -115,8 +115,8 @@ def register(method: Method) -> None:
 
 def find(name: str) -> Method:
     """The method of this name; RequestError names the known ones."""
-    if name not in METHODS:
-        raise RequestError(f"method: {name!r} is not one of {', '.join(METHODS)}")
+    if not isinstance(name, str) or name not in METHODS:
+        raise RequestError(f"method: {shown(name)} is not one of {', '.join(METHODS)}")
     return METHODS[name]
 
 

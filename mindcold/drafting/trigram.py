@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from mindcold import files, values
 from mindcold.drafting.budget import Budget
 from mindcold.drafting.drafter import Draft
-from mindcold.errors import RequestError
-from mindcold.files import write_tensors
+from mindcold.errors import RequestError, one_line
 from mindcold.ops import trigram_draft
 from mindcold.ops.trigram_draft.bodies import Verified, as_array
 from mindcold.ops.trigram_draft.table import REACH, SUCCESSORS, WAYS, Table, last_tokens, normalise
@@ -56,7 +56,8 @@ FLOOR = 1e-3
 ARRAYS = ("keys", "tokens", "weights", "recalls")
 """What a file holds of each table."""
 
-FORMAT = "mindcold trigram tables 3"
+KIND = "mindcold trigram tables"
+FORMAT = f"{KIND} 3"
 
 DRAFT_MODEL = "draft model "
 """Begins the owner of a table that learns from a draft model."""
@@ -125,15 +126,16 @@ class TrigramTables:
         return sum(getattr(table, name).nbytes for table in tables for name in ARRAYS)
 
     def save(self, path: str | Path) -> None:
-        """Write all tables to a safetensors file, in one piece."""
+        """Write all tables to a safetensors file, in one piece; RequestError as for `check_target`."""
+        check_target(path)
         tensors: dict[str, np.ndarray] = {}
         for i, table in enumerate([self.shared, *self._own.values()]):
             tensors |= {f"{i}.{name}": getattr(table, name) for name in ARRAYS}
         about = {"format": FORMAT, "vocab_size": str(self.vocab_size), "tables": json.dumps(list(self._own))}
         try:
-            write_tensors(path, tensors, about)
+            files.write_tensors(path, tensors, about)
         except OSError as error:
-            raise RequestError(f"{path}: {error.strerror or error}") from None
+            raise RequestError(f"{path}: {files.reason(error)}") from None
 
     def load(self, path: str | Path, owners: Sequence[str]) -> None:
         """Take the place of all tables from a file that `save` wrote.
@@ -141,6 +143,9 @@ class TrigramTables:
         Raises RequestError for a damaged file, and for tables of another vocabulary or of an adapter that is not among
         the names given; those of draft models are taken as they are.
         """
+        path = values.path("drafts", path, RequestError)
+        if found := files.obstacle(path):
+            raise RequestError(f"{path}: {found}")
         try:
             with safe_open(str(path), framework="numpy") as file:
                 about = file.metadata() or {}
@@ -148,7 +153,7 @@ class TrigramTables:
         except FileNotFoundError:
             raise RequestError(f"{path}: no such file") from None
         except (SafetensorError, OSError, ValueError) as error:
-            raise RequestError(f"{path}: truncated or not a safetensors file ({error})") from None
+            raise RequestError(f"{path}: truncated or not a safetensors file ({one_line(error)})") from None
         if about.get("format") != FORMAT:
             raise RequestError(f"{path}: format: {about.get('format')!r}, but {FORMAT!r} is expected")
         if about.get("vocab_size") != str(self.vocab_size):
@@ -164,10 +169,24 @@ class TrigramTables:
         self.shared, self._own, self._budgets = tables[0], dict(zip(names, tables[1:], strict=True)), {}
 
 
+def check_target(path: str | Path) -> None:
+    """RequestError unless tables can be written to a path: to a new file, or in the place of other tables."""
+    files.check_target(values.path("drafts", path, RequestError), RequestError, "draft table", _is_tables)
+
+
+def _is_tables(path: Path) -> bool:
+    """Whether a file holds tables, of any version and model."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return str((file.metadata() or {}).get("format")).startswith(KIND)
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
 def _names(path: str | Path, about: dict[str, str]) -> list[TableKey]:
     try:
         return [TableKey(str(owner), str(score)) for owner, score in json.loads(about.get("tables", ""))]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise RequestError(f"{path}: tables: a list of adapter and score is expected") from None
 
 

@@ -2,13 +2,18 @@
 
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 
+from mindcold import values
+from mindcold.adapter_formats.scaling import check_alpha
 from mindcold.constraints import parse_constraint
 from mindcold.decoding import find
+from mindcold.engine import MAX_ROWS
+from mindcold.errors import shown
 from mindcold.mindformers.decoder import Decoder
 from mindcold.mindformers.library import MindFormersError, log
 from mindcold.model_folder import find_folder
@@ -68,12 +73,20 @@ def decoder_for(
     if not isinstance(network, ms.nn.Cell) or not hasattr(network, "generate"):
         raise MindFormersError(f"network: a MindFormers network is expected, found {type(network).__name__}")
     if backend not in BACKENDS:
-        raise MindFormersError(f"backend: {backend!r} is not one of {', '.join(BACKENDS)}")
+        raise MindFormersError(f"backend: {shown(backend)} is not one of {', '.join(BACKENDS)}")
     if dtype not in ("auto", *DTYPES):
-        raise MindFormersError(f"dtype: {dtype!r} is not one of auto, {', '.join(DTYPES)}")
+        raise MindFormersError(f"dtype: {shown(dtype)} is not one of auto, {', '.join(DTYPES)}")
+    together = values.integer_of("max_batch", max_batch, 1, MAX_ROWS // 2)
+    for keyword, text in (("operators", operators), ("layout", layout)):
+        if text is not None and not values.text(text):
+            raise MindFormersError(f"{keyword}: a name is expected, found {shown(text)}")
+    if lora_alpha is not None:
+        check_alpha(lora_alpha)
     _check(decoding)
     adapters = dict(adapter) if isinstance(adapter, Mapping) else {} if adapter is None else {"default": adapter}
     for name, path in adapters.items():
+        if not values.text(name):
+            raise MindFormersError(f"adapter: a name is expected, found {shown(name)}")
         if name == BASE:
             raise MindFormersError(f"adapter: {BASE!r} is the network without one; choose another name")
         adapters[name] = find_folder(path)
@@ -92,7 +105,7 @@ def decoder_for(
         lora_alpha=lora_alpha,
         dtype=dtype,
         operators=operators,
-        max_batch=max_batch,
+        max_batch=together,
         in_place=backend == "network" or on_device,
     )
 
@@ -148,12 +161,13 @@ def _be_runnable() -> None:
 def tokenizer_folder(tokenizer: Any) -> Path:
     """The folder with the files of a tokenizer; MindFormersError where it has none."""
     if isinstance(tokenizer, (str, Path)):
-        places = [Path(tokenizer)]
+        places = [values.path("tokenizer", tokenizer, MindFormersError)]
     else:
         names = [getattr(tokenizer, name, None) for name in ("name_or_path", "vocab_file")]
         places = [Path(name) for name in names if isinstance(name, str) and name]
     for place in places:
-        folder = place if place.is_dir() else place.parent
-        if Tokenizer.exists(folder):
-            return folder
+        with suppress(OSError):  # of a name that is too long
+            folder = place if place.is_dir() else place.parent
+            if Tokenizer.exists(folder):
+                return folder
     raise MindFormersError("tokenizer: no tokenizer.json or tokenizer.model found; give the folder that has them")

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mindcold import values
+from mindcold.errors import shown
 from mindcold.mindformers.library import MindFormersError
 from mindcold.request import Request
 
@@ -77,7 +79,7 @@ def read_call(
     adapter_ids = own.pop("adapter_id", None)
     unused = config.update(**{name: value for name, value in own.items() if value is not None or name in _READ})
     _refuse(config, {name: value for name, value in unused.items() if value is not None and name not in _STRAY})
-    pad = 0 if config.pad_token_id is None else int(config.pad_token_id)
+    pad = _count(config, "pad_token_id", low=-1) or 0
     prompts = _prompts(input_ids, pad)
     settings = {**decoding, **override}
     adapters = _adapters(adapter_ids, settings.pop("adapter", None), len(prompts))
@@ -159,21 +161,29 @@ def _common(config: Any, sampled: bool) -> dict[str, Any]:
             value = getattr(config, name)
             if value is not None and value != nothing:
                 found[name] = value
-    eos = config.eos_token_id
-    if eos is not None:
-        found["eos_token_id"] = [eos] if isinstance(eos, int) else list(eos)
+    if config.eos_token_id is not None:
+        found["eos_token_id"] = config.eos_token_id
+    return found
+
+
+def _count(config: Any, name: str, low: int = 0) -> int | None:
+    """A field that is an integer of at least `low`, or not set."""
+    value = getattr(config, name)
+    found = values.integer(value)
+    if value is not None and (found is None or found < low):
+        raise MindFormersError(f"{name}: an integer >= {low} is expected, found {shown(value)}")
     return found
 
 
 def _lengths(network: Any, config: Any, length: int) -> dict[str, int]:
     """New tokens of a prompt at most and at least."""
-    limit = config.max_length if config.max_new_tokens is None else length + config.max_new_tokens
-    limit = min(limit, network.config.seq_length)
+    new = _count(config, "max_new_tokens")
+    limit = min(_count(config, "max_length") or 0 if new is None else length + new, network.config.seq_length)
     if limit <= length:
         name = "max_length" if limit < network.config.seq_length else "seq_length"
         raise MindFormersError(f"{name}: {limit} leaves a prompt of {length} tokens no room for a new one")
     found = {"max_new_tokens": limit - length}
-    least = max(config.min_new_tokens or 0, (config.min_length or 0) - length)
+    least = max(_count(config, "min_new_tokens") or 0, (_count(config, "min_length") or 0) - length)
     if least > 0:
         found["min_new_tokens"] = min(least, limit - length)
     return found

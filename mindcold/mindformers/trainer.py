@@ -5,9 +5,7 @@ from typing import Any
 from mindformers import CausalLanguageModelingTrainer
 
 from mindcold.mindformers.enable import enable
-from mindcold.mindformers.library import MindFormersError
-
-SECTION = "mindcold"
+from mindcold.mindformers.section import SECTION, keywords_of
 
 
 class MindcoldTrainer(CausalLanguageModelingTrainer):
@@ -23,13 +21,4 @@ class MindcoldTrainer(CausalLanguageModelingTrainer):
         section = self.config.get(SECTION) if self.config else None
         if section is None or is_train:
             return
-        if not isinstance(section, dict):
-            raise MindFormersError(f"{SECTION}: a section of keywords is expected, found {section!r:.60}")
-        enable(network, **_plain(section))
-
-
-def _plain(value: Any) -> Any:
-    """MindFormers' configuration objects as plain dictionaries and lists."""
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        enable(network, **keywords_of(section))

@@ -1,13 +1,13 @@
 """Lines of data files, with errors that name the file, the line and the field."""
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mindcold.tasks.task import TaskError
+from mindcold.text_files import parse_json, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,7 @@ class Line:
 
 def text_lines(path: Path) -> Iterator[Line]:
     """The lines of a text file that are not blank."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in read_lines(path, TaskError):
         if line.strip():
             yield Line(f"{path}: line {number}", line)
 
@@ -55,9 +51,9 @@ def json_lines(path: Path) -> Iterator[Line]:
     """The values of a JSON Lines file."""
     for line in text_lines(path):
         try:
-            yield Line(line.where, json.loads(line.value))
-        except (ValueError, RecursionError):
-            raise line.fail("not valid JSON") from None
+            yield Line(line.where, parse_json(line.value))
+        except ValueError as error:
+            raise line.fail(str(error)) from None
 
 
 def csv_lines(path: Path, columns: tuple[str, ...]) -> Iterator[Line]:

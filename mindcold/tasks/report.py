@@ -116,5 +116,5 @@ def picture(found: list[dict[str, Any]], metrics: list[str], title: str, path: P
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
     pyplot.close(figure)

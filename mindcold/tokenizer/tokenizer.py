@@ -11,6 +11,7 @@ from mindcold.files import is_file
 from mindcold.tokenizer.chat import Message, render
 from mindcold.tokenizer.codecs import Codec, FastCodec, SentencePieceCodec
 from mindcold.tokenizer.pieces import HALF, Pieces
+from mindcold.values import is_text
 
 
 class Tokenizer:
@@ -37,7 +38,12 @@ class Tokenizer:
         return any(is_file(Path(folder) / name, TokenizerError) for name in ("tokenizer.json", "tokenizer.model"))
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a text, with the special tokens (such as `<s>`) the model expects around it."""
+        """Token ids of a text, with the special tokens (such as `<s>`) the model expects around it.
+
+        Raises TokenizerError for half of a surrogate pair, which is no text.
+        """
+        if not is_text(text):
+            raise TokenizerError("half of a surrogate pair is no text")
         return list(self._codec.encode(text, add_special_tokens))
 
     def decode(self, ids: Sequence[int]) -> str:

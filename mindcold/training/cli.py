@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from pathlib import Path
 
+from mindcold.cli import params
 from mindcold.jobs.rank import Rank
 from mindcold.training.schedule import SCHEDULES
 
@@ -15,18 +15,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--model", help="HuggingFace model folder to start from, or a name from the model zoo")
     start.add_argument("--draft-of", help="model that a new, small one of its vocabulary is to draft for")
-    start.add_argument("--config", type=Path, help="config.json of a new model; needs --tokenizer")
-    parser.add_argument("--tokenizer", type=Path, help="folder with the tokenizer (default: that of --model)")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the result; the run is kept in its run/")
+    start.add_argument("--config", action=params.AsPath, help="config.json of a new model; needs --tokenizer")
+    parser.add_argument(
+        "--tokenizer", action=params.AsPath, help="folder with the tokenizer (default: that of --model)"
+    )
+    parser.add_argument(
+        "--output", action=params.AsPath, required=True, help="folder of the result; the run is kept in its run/"
+    )
     parser.add_argument("--restart", action="store_true", help="forget the run that is in --output")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="let the result replace another model or adapter in --output"
+    )
 
     draft = parser.add_argument_group("draft", "shape of what --draft-of trains; its embeddings begin as the model's")
     draft.add_argument("--draft-hidden-size", type=int, default=192, help="a multiple of the head's (default 192)")
     draft.add_argument("--draft-layers", type=int, default=4, help="default 4")
 
     data = parser.add_argument_group("data")
-    data.add_argument("--data", type=Path, required=True, help=".txt, a document per line, or .jsonl of examples")
-    data.add_argument("--held-out", type=Path, help="file of the same kind to evaluate on; its best weights are kept")
+    data.add_argument(
+        "--data", action=params.AsPath, required=True, help=".txt, a document per line, or .jsonl of examples"
+    )
+    data.add_argument(
+        "--held-out", action=params.AsPath, help="file of the same kind to evaluate on; its best weights are kept"
+    )
     data.add_argument("--sequence-length", type=int, default=128, help="tokens per row at most (default 128)")
     data.add_argument("--pack", action="store_true", help="several examples in a row; attention stays within each")
     data.add_argument("--one-length", action="store_true", help="no shorter rows for short examples")
@@ -84,14 +95,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     with StopSignal() as stop:
         outcome = TrainingRun(args, rank).execute(lambda: stop.received)
-        losses = outcome.losses
         if not outcome.ended:
             print(
-                f"stopped by a signal after step {len(losses)}; run the same command again, and it goes on",
+                f"stopped by a signal after step {outcome.steps}; run the same command again, and it goes on",
                 file=sys.stderr,
             )
             return AGAIN
     if rank.number == 0:
         best = "" if outcome.best_step is None else f"; the best of step {outcome.best_step}"
-        print(f"{args.output}: {len(losses)} steps, loss {losses[0]:.3f} -> {losses[-1]:.3f}{best}", file=sys.stderr)
+        losses = outcome.losses
+        course = f", loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else ""  # the log may have been removed
+        print(f"{args.output}: {outcome.steps} steps{course}{best}", file=sys.stderr)
     return 0

@@ -9,8 +9,9 @@ import numpy as np
 
 from mindcold.adapter_formats.peft_targets import PeftTargets
 from mindcold.config import ModelConfig
-from mindcold.errors import TrainingError
+from mindcold.errors import TrainingError, shown
 from mindcold.fields import Fields
+from mindcold.training.settings import LARGEST
 
 ALL_LINEAR = "all-linear"
 
@@ -45,9 +46,10 @@ class LoraSettings:
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not 0 < self.alpha < math.inf:
+        if self.rank < 1 or not 0 < self.alpha <= LARGEST:
             raise TrainingError(
-                f"lora_rank and lora_alpha: positive numbers are expected, found {self.rank} and {self.alpha}"
+                f"lora_rank and lora_alpha: positive numbers are expected (alpha up to {LARGEST:g}), "
+                f"found {shown(self.rank)} and {self.alpha}"
             )
         if not 0 <= self.dropout < 1:
             raise TrainingError(f"lora_dropout: a number from 0 to below 1 is expected, found {self.dropout}")
@@ -77,6 +79,10 @@ class LoraSettings:
         found = {}
         for module, shape in shapes.items():
             rank, scaling = chosen.rank_and_scaling(module)
+            if rank > max(shape):
+                raise TrainingError(f"lora_rank: {rank} is above {max(shape)}, the larger side of {module}")
+            if not scaling <= LARGEST:
+                raise TrainingError(f"lora_alpha: {module} would be scaled by {scaling:g}; {LARGEST:g} is the largest")
             found[module] = LowRankModule(rank, scaling, shape)
         return found
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
+from mindcold import values
 from mindcold.errors import TrainingError
 from mindcold.files import atomic, write_text
 
@@ -12,34 +13,47 @@ LOG, PICTURE = "loss.jsonl", "loss.png"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The records of a log, up to a torn line."""
+    """The records of a log; none of one that cannot be read."""
+    try:
+        return parse(path.read_bytes()) if path.is_file() else []
+    except OSError:
+        return []
+
+
+def parse(content: bytes) -> list[dict[str, Any]]:
+    """The records of the content of a log, up to one that is torn or none of ours."""
     found: list[dict[str, Any]] = []
-    if not path.is_file():
-        return found
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in content.split(b"\n"):
         try:
             item = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             break
-        if not isinstance(item, dict) or not isinstance(item.get("step"), int):
+        if not _is_record(item):
             break
         found.append(item)
     return found
 
 
-def losses(records: list[dict[str, Any]]) -> list[float]:
-    """Training loss of every step."""
-    return [record["loss"] for record in records if "loss" in record]
+def _is_record(item: Any) -> bool:
+    """Whether it is the record of a step or of an evaluation: the number of the step, and a loss."""
+    if not isinstance(item, dict) or values.integer(item.get("step")) is None:
+        return False
+    found = [item[name] for name in ("loss", "held_out_loss") if name in item]
+    return bool(found) and all(values.number(value) is not None for value in found)
+
+
+def losses(records: list[dict[str, Any]]) -> dict[int, float]:
+    """Step to training loss, of the steps that are in the log."""
+    return {record["step"]: record["loss"] for record in records if "loss" in record}
 
 
 class LossLog:
-    """A log that grows by one line a step; what is beyond the checkpoint a run goes on from is cut off."""
+    """A log that grows by one line a step; it begins with what the checkpoint holds that a run goes on from."""
 
-    def __init__(self, path: Path, step: int):
-        self._path = path
+    def __init__(self, path: Path, before: bytes = b""):
+        self._path, self.records = path, parse(before)
         try:
-            self.records = [record for record in read(path) if record["step"] <= step]
-            write_text(path, "".join(json.dumps(record) + "\n" for record in self.records))
+            write_text(path, self.content)
             self._file: TextIO = path.open("a", encoding="utf-8")
         except OSError as error:
             raise TrainingError(f"{path}: {error.strerror or error}") from None
@@ -52,6 +66,11 @@ class LossLog:
             self._file.flush()
         except OSError as error:
             raise TrainingError(f"{self._path}: {error.strerror or error}; free some space and run again") from None
+
+    @property
+    def content(self) -> str:
+        """All of it."""
+        return "".join(json.dumps(record) + "\n" for record in self.records)
 
     def synchronise(self) -> None:
         """Wait until it is on the disk: before the checkpoint, so that the log is never behind it."""
@@ -71,16 +90,17 @@ def draw(path: Path, records: list[dict[str, Any]], title: str) -> bool:
         return False
     import numpy as np
 
-    values = np.array(losses(records))
-    if not len(values):
+    found = losses(records)
+    if not found:
         return False
-    width = max(1, len(values) // 50)
+    steps, numbers = np.array(list(found)), np.array(list(found.values()))
+    width = max(1, len(numbers) // 50)
     figure = Figure(figsize=(6, 3.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.plot(np.arange(1, len(values) + 1), values, color="0.8", linewidth=0.8, label="each step")
-    smooth = np.convolve(values, np.ones(width) / width, "valid")
-    axes.plot(np.arange(width, len(values) + 1), smooth, color="C0", label=f"mean of {width} steps")
+    axes.plot(steps, numbers, color="0.8", linewidth=0.8, label="each step")
+    smooth = np.convolve(numbers, np.ones(width) / width, "valid")
+    axes.plot(steps[width - 1 :], smooth, color="C0", label=f"mean of {width} steps")
     held_out = [(record["step"], record["held_out_loss"]) for record in records if "held_out_loss" in record]
     if held_out:
         axes.plot(*zip(*held_out, strict=True), color="C1", marker=".", label="held out")

@@ -1,11 +1,11 @@
 """Files of training data: documents, prompts with completions, and conversations, checked before training."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mindcold.errors import TokenizerError, TrainingError
+from mindcold.text_files import parse_json, read_lines
 from mindcold.tokenizer import Tokenizer
 from mindcold.training.rows import Example, Row, cut, packed
 
@@ -77,6 +77,11 @@ def _example(before: Sequence[int], whole: Sequence[int]) -> Example:
     return Example(whole, [i >= len(before) for i in range(len(whole))])
 
 
+def is_examples(path: Path) -> bool:
+    """Whether a file has an example in every line rather than a document."""
+    return path.suffix == ".jsonl"
+
+
 def read_rows(path: Path, encoder: TextEncoder, length: int, pack: bool = False) -> list[Row]:
     """Rows of at most `length` tokens from a file.
 
@@ -84,8 +89,8 @@ def read_rows(path: Path, encoder: TextEncoder, length: int, pack: bool = False)
     Documents are put one after the other and cut; examples stay whole, one a row or with `pack` several. Raises
     TrainingError naming the file and the line.
     """
-    lines = _lines(path)
-    if path.suffix != ".jsonl":
+    lines = read_lines(path, TrainingError)
+    if not is_examples(path):
         return cut((encoder.document(line) for _, line in lines if line.strip()), length)
     documents: list[list[int]] = []
     rows: list[Row] = []
@@ -115,21 +120,6 @@ def read_rows(path: Path, encoder: TextEncoder, length: int, pack: bool = False)
     return packed(rows, length) if pack else rows
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines of a UTF-8 file."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror or error}") from None
-    lines = []
-    for number, line in enumerate(content.split(b"\n"), 1):
-        try:
-            lines.append((number, line.decode("utf-8")))
-        except UnicodeDecodeError:
-            raise TrainingError(f"{path}: line {number}: not UTF-8") from None
-    return lines
-
-
 def _expected() -> str:
     return 'a JSON object with a string "text", strings "prompt" and "completion", or a list "messages"'
 
@@ -137,9 +127,9 @@ def _expected() -> str:
 def _read(line: str, encoder: TextEncoder, where: str) -> tuple[str, list[int] | Example]:
     """What kind of line it is, and its token ids."""
     try:
-        item = json.loads(line)
-    except (ValueError, RecursionError):
-        raise TrainingError(f"{where}: not valid JSON") from None
+        item = parse_json(line)
+    except ValueError as error:
+        raise TrainingError(f"{where}: {error}") from None
     raw = item if isinstance(item, dict) else {}
 
     def strings(*names: str) -> bool:

@@ -1,7 +1,6 @@
 """A run as the command line describes it: checked, trained, exported."""
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -13,30 +12,26 @@ import numpy as np
 
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig, parse_config
-from mindcold.errors import TrainingError
+from mindcold.errors import TrainingError, shown
 from mindcold.fields import read_json
-from mindcold.files import write_json
+from mindcold.files import atomic, obstacle, reason, write_json
 from mindcold.jobs.fingerprint import fingerprint
 from mindcold.jobs.rank import Rank
 from mindcold.model.shapes import weight_shapes
 from mindcold.ops import frozen_matmul
 from mindcold.tokenizer import Tokenizer
-from mindcold.training import checkpoint
+from mindcold.training import checkpoint, output
 from mindcold.training.data import TrainingSet
 from mindcold.training.draft_start import draft_config, draft_weights
 from mindcold.training.export import export_adapter, export_model
 from mindcold.training.lora import LoraSettings
 from mindcold.training.model import TrainingLM, initial_weights
-from mindcold.training.reading import TextEncoder, read_rows
+from mindcold.training.reading import TextEncoder, is_examples, read_rows
 from mindcold.training.rows import Row
 from mindcold.training.settings import TrainingSettings
 from mindcold.training.trainer import Outcome, Trainer
+from mindcold.values import LARGEST
 
-RUN, SETTINGS = "run", "settings.json"
-TOKENIZER_FILES = (
-    *("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    "chat_template.jinja",
-)
 # flags that have to be the same for a run to go on as if it had not stopped; files are compared by content
 _IDENTITY = (
     *("lora_rank", "lora_alpha", "target_modules", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern"),
@@ -50,12 +45,21 @@ class TrainingRun:
 
     def __init__(self, args: argparse.Namespace, rank: Rank):
         self._args, self._rank = args, rank
-        for name in ("batch_size", "sequence_length", "accumulation"):
-            if getattr(args, name) < 1:
-                raise TrainingError(f"{name}: a positive integer is expected, found {getattr(args, name)}")
-        if args.seed < 0:
-            raise TrainingError(f"seed: an integer >= 0 is expected, found {args.seed}")
+        for name, low, high in (
+            ("batch_size", 1, 1 << 20),
+            ("sequence_length", 1, 1 << 24),
+            ("accumulation", 1, 1 << 16),
+            ("seed", 0, LARGEST),
+        ):
+            if not low <= getattr(args, name) <= high:
+                raise TrainingError(
+                    f"{name}: an integer from {low} to {high} is expected, found {shown(getattr(args, name))}"
+                )
+        for path in (args.data, args.held_out):
+            if path and (found := obstacle(path)):  # it is read more than once
+                raise TrainingError(f"{path}: {found}")
         self._folder, self._config = self._start()
+        output.check_place(args.output, self._folder)
         self._lora = self._adapter()
         if self._lora is not None:
             self._lora.modules(self._config)
@@ -79,7 +83,7 @@ class TrainingRun:
             self._held_out = TrainingSet(rows, args.sequence_length, batch, args.seed)
         self._settings = self._training_settings()
         self._dtype = self._base_dtype()
-        self._work = args.output / RUN
+        self._work = args.output / output.RUN
         self._identity = self._describe()
         self._check_output()
 
@@ -87,14 +91,17 @@ class TrainingRun:
         """Train to the end, or until `stopped` says so, and export what was asked for."""
         args, config = self._args, self._config
         network = TrainingLM(config, self._weights(), self._lora, self._dtype)
-        self._work.mkdir(parents=True, exist_ok=True)
+        try:
+            self._work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"{self._work}: {reason(error)}") from None
         trainer = Trainer(
             network, self._data, self._settings, self._work, self._held_out, rank=self._rank, stopped=stopped
         )
         if self._rank.number == 0:
             if args.restart:
                 trainer.forget()
-            write_json(self._work / SETTINGS, self._identity)
+            write_json(self._work / output.SETTINGS, self._identity)
         outcome = trainer.train()
         if outcome.ended and self._rank.number == 0:
             if outcome.best_step is not None:
@@ -108,9 +115,10 @@ class TrainingRun:
             export_adapter(network, self._config, str(args.model), args.output)
             return
         export_model(network, self._config, args.output)
-        for name in TOKENIZER_FILES:
+        for name in output.TOKENIZER_FILES:
             if (self._home / name).is_file():
-                shutil.copyfile(self._home / name, args.output / name)
+                with atomic(args.output / name) as partial:
+                    shutil.copyfile(self._home / name, partial)
 
     def _weights(self) -> Mapping[str, np.ndarray]:
         """What training starts from."""
@@ -193,7 +201,7 @@ class TrainingRun:
             weight_decay=args.weight_decay,
             clip_norm=args.clip_norm,
             save_every=args.save_every,
-            evaluate_every=args.evaluate_every or args.save_every,
+            evaluate_every=args.save_every if args.evaluate_every is None else args.evaluate_every,
             patience=args.patience,
         )
 
@@ -202,37 +210,29 @@ class TrainingRun:
         args = self._args
         found = {name: getattr(args, name) for name in _IDENTITY}
         found["evaluate_every"] = self._settings.evaluate_every if args.held_out else None
-        found["model"] = _sha256(args.config) if self._folder is None else fingerprint(self._folder)
-        found["data"] = _sha256(args.data)
-        found["held_out"] = _sha256(args.held_out) if args.held_out else None
+        found["model"] = output.content_of(args.config) if self._folder is None else fingerprint(self._folder)
+        found["tokenizer"] = output.tokenizer_of(self._home) if args.tokenizer else None
+        for name, path in (("data", args.data), ("held_out", args.held_out)):
+            kind = "" if path and is_examples(path) else "documents: "
+            found[name] = output.content_of(path, kind) if path else None
         if args.draft_of is not None:
             found["draft"] = [args.draft_hidden_size, args.draft_layers]
         found["processes"], found["dtype"] = self._rank.size, self._dtype
         return json.loads(json.dumps(found))
 
     def _check_output(self) -> None:
-        """Refuse to overwrite the model that is the start, and to go on with a run of other settings."""
-        output, last = self._args.output, self._work / checkpoint.LAST
-        if output.exists() and not output.is_dir():
-            raise TrainingError(f"{output}: is a file; --output names a folder")
-        if self._folder is not None and output.resolve() == self._folder.resolve():
-            raise TrainingError(f"{output}: --output is the model itself; choose another folder")
-        if self._args.restart:
+        """Refuse to overwrite what no run in the folder has written, and to go on with a run of other settings."""
+        args = self._args
+        if not args.overwrite:
+            output.check_content(args.output)
+        if args.restart:
             if self._rank.size > 1:
                 raise TrainingError(f"--restart: not under several processes; remove {self._work} first")
             return
-        if not last.is_file():
-            if self._args.resume:
-                raise TrainingError(f"{last}: no such file; nothing to resume")
-            return
-        before = read_json(self._work / SETTINGS, TrainingError)
-        for name, value in self._identity.items():
-            if before.get(name) != value:
-                then, now = (str(item)[:60] for item in (before.get(name), value))
-                raise TrainingError(
-                    f"{self._work / SETTINGS}: {name}: the run had {then!r}, now {now!r}; keep it to go on with the "
-                    "run, choose another --output, or begin anew with --restart"
-                )
+        if output.has_run(args.output):
+            output.check_same(args.output, self._identity)
+        if args.resume and not (self._work / checkpoint.LAST).is_file():
+            raise TrainingError(f"{self._work / checkpoint.LAST}: no such file; nothing to resume")
 
 
 def targets_of(text: str) -> tuple[str, ...] | str:
@@ -245,7 +245,7 @@ def targets_of(text: str) -> tuple[str, ...] | str:
 def _pattern(text: str | None, name: str) -> dict[str, Any]:
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise TrainingError(f"{name}: a JSON object is expected, found {str(text)[:60]!r}")
@@ -271,10 +271,3 @@ class StoredWeights(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._shapes)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror or error}") from None

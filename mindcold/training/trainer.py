@@ -27,11 +27,13 @@ class Outcome:
     """How far a run has come."""
 
     losses: list[float]
-    """Of all its steps, nats per label."""
+    """Of the steps that are in its log, nats per label."""
     ended: bool
     """Whether nothing is left to do: the last step was made, or evaluations ended the run early."""
     best_step: int | None
     """Step of the lowest held-out loss, None where nothing is held out."""
+    steps: int
+    """Updates that were made, in all its parts."""
 
 
 class Trainer:
@@ -72,16 +74,16 @@ class Trainer:
         Raises TrainingError when the loss is not finite; the last checkpoint stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        position, last = checkpoint.Position(), self.folder / checkpoint.LAST
+        position, before, last = checkpoint.Position(), b"", self.folder / checkpoint.LAST
         if last.exists():
-            position = checkpoint.read(last, self._state)
+            position, before = checkpoint.read(last, self._state)
             self._refresh()
         end = min(until or self._settings.steps, self._settings.steps)
         first = self._rank.number == 0
         if first:
             for half in self.folder.glob("partial-*"):  # of a process that was killed while it wrote
                 half.unlink()
-        log = LossLog(self.folder / loss_log.LOG, position.step) if first else None
+        log = LossLog(self.folder / loss_log.LOG, before) if first else None
         bar = Progress(self._settings.steps, position.step) if first else None
         saved = position.step
         try:
@@ -113,7 +115,7 @@ class Trainer:
             loss_log.draw(self.folder / loss_log.PICTURE, records, self.folder.absolute().parent.name)
         ended = position.ended_early or position.step >= self._settings.steps
         best = position.best_step if position.best_loss is not None else None
-        return Outcome(loss_log.losses(records), ended, best)
+        return Outcome(list(loss_log.losses(records).values()), ended, best, position.step)
 
     def use_best(self) -> None:
         """Give the network the weights of the lowest held-out loss."""
@@ -174,7 +176,7 @@ class Trainer:
     def _save(self, position: checkpoint.Position, log: LossLog | None) -> None:
         if log is not None:
             log.synchronise()
-            checkpoint.write(self.folder / checkpoint.LAST, self._state, position)
+            checkpoint.write(self.folder / checkpoint.LAST, self._state, position, log.content.encode())
 
     def _refresh(self) -> None:
         """Give the network the values of its parameters."""

@@ -132,5 +132,5 @@ def picture(found: Tuning, title: str, path: Path) -> None:
     right.set_yticks([])
     figure.colorbar(image, ax=right, label=f"{found.metric}, %")
     figure.suptitle(f"{title}\nthe {len(found.chosen_on.items)} items settings are chosen on", fontsize=9)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
     pyplot.close(figure)

@@ -19,6 +19,7 @@ from mindcold.constraints import (
     Vocabulary,
     parse_constraint,
 )
+from mindcold.errors import RequestError
 from mindcold.model_folder import find_folder
 from mindcold.tokenizer import Tokenizer
 
@@ -212,3 +213,21 @@ def test_an_automaton_is_compiled_once_for_a_tokenizer(monkeypatch):
     Regex("once [0-9]").start(VOCABULARY)
     monkeypatch.setattr("mindcold.constraints.regex.call", None)
     assert walk(Regex("once [0-9]"), "once 7").value() == 1.0
+
+
+def test_words_and_phrases_are_texts():
+    assert Keywords("king").words == Keywords(("king",)).words == ["king"] and Forbidden("a king").phrases == ["a king"]
+    for kind in (Keywords, Forbidden):
+        for words in (5, None, [5], [None], [["king"]], b"king", [True], ["\ud800"], {"king": 1}):
+            with pytest.raises(ConstraintError, match=f"constraint {kind.__name__}: a list of "):
+                kind(words)
+        for language in ("klingon", 5, None, ["english"]):
+            with pytest.raises(ConstraintError, match=f"constraint {kind.__name__}: language: no stemmer for"):
+                kind(["king"], language)
+
+
+def test_constraints_in_constraints_have_an_end():
+    endless = []
+    endless.append([endless, 1])
+    with pytest.raises(RequestError, match="constraint: nested too deep"):
+        parse_constraint(endless)

@@ -1,6 +1,7 @@
 """`mindcold train`: what it writes, that it goes on, and that bad input is one line and leaves nothing behind."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -122,12 +123,23 @@ def test_a_finished_run_stays_and_keeps_its_settings(trained, data, tmp_path, ca
         ({"--accumulation": "0"}, "accumulation"),
         ({"--patience": "0"}, "patience"),
         ({"--tokenizer": "nowhere"}, "nowhere"),
+        *[({"--learning-rate": value}, "learning_rate") for value in ("nan", "inf", "1e39", "0")],
+        *[({"--weight-decay": value}, "weight_decay") for value in ("nan", "inf", "-1")],
+        *[({"--clip-norm": value}, "clip_norm") for value in ("nan", "inf", "0")],
+        *[({"--epochs": value, "--steps": None}, "epochs") for value in ("nan", "inf", "0")],
+        *[
+            ({name: "1000000000000"}, name[2:].replace("-", "_"))
+            for name in ("--steps", "--accumulation", "--batch-size")
+        ],
+        ({"--evaluate-every": "0"}, "evaluate_every"),
+        ({"--seed": "9" * 30}, "seed"),
+        ({"--data": "/dev/zero"}, "is a pipe, a socket or a device"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(data, tmp_path, capsys, changes, message):
     parts = [*new_model(data), "--output", str(tmp_path / "out"), *SHORT]
     flags = dict(zip(parts[::2], parts[1::2], strict=True)) | changes
-    assert main(["train", *(part for pair in flags.items() for part in pair)]) == 1
+    assert main(["train", *(part for pair in flags.items() if pair[1] for part in pair)]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -141,3 +153,98 @@ def test_an_unknown_module_and_the_model_as_output(trained, data, tmp_path, caps
     assert "rank_pattern: a JSON object is expected" in capsys.readouterr().err
     assert main([*flags, "--output", str(trained)]) == 1
     assert "is the model itself" in capsys.readouterr().err
+
+
+LORA = ["--lora-rank", "2"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        *[(["--lora-rank", value], "lora_rank") for value in ("0", "1000000000", "65")],
+        *[([*LORA, "--lora-alpha", value], "lora_alpha") for value in ("nan", "inf", "1e39", "0")],
+        *[([*LORA, "--lora-dropout", value], "lora_dropout") for value in ("nan", "inf", "1")],
+        *[([*LORA, "--alpha-pattern", f'{{"q_proj": {value}}}'], "alpha") for value in ("NaN", "Infinity", "1e300")],
+        ([*LORA, "--rank-pattern", '{"q_proj": 1000000000}'], "rank"),
+        ([*LORA, "--rank-pattern", "[" * 100_000], "rank_pattern: a JSON object is expected"),
+    ],
+)
+def test_adapters_that_cannot_be_are_refused(trained, data, tmp_path, capsys, flags, message):
+    common = ["--model", str(trained), "--data", str(data / "examples.jsonl"), "--output", str(tmp_path / "a"), *SHORT]
+    assert main(["train", *common, *flags]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "adapter_config.json", "a.safetensors", "old.ckpt", "tokenizer.json"])
+def test_another_model_or_adapter_is_not_overwritten(data, tmp_path, capsys, name):
+    (tmp_path / name).write_text("mine")
+    flags = ["train", *new_model(data), "--output", str(tmp_path), *SHORT]
+    for more in ([], ["--restart"]):
+        assert main([*flags, *more]) == 1
+        error = capsys.readouterr().err
+        assert f"holds {name}, of another model or adapter" in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
+
+
+def test_a_result_whose_checkpoint_is_gone_is_kept(trained, data, tmp_path, capsys):
+    output = tmp_path / "model"
+    shutil.copytree(trained, output)
+    (output / "run" / "last.safetensors").unlink()
+    before = (output / "model.safetensors").read_bytes()
+    assert main(["train", *new_model(data), "--output", str(output), *SHORT, "--learning-rate", "0.5"]) == 1
+    assert "learning_rate: the run had" in capsys.readouterr().err
+    assert (output / "model.safetensors").read_bytes() == before
+
+
+def test_with_overwrite_it_is_replaced(trained, data, tmp_path, capsys):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("another")
+    assert main(["train", *new_model(data), "--output", str(tmp_path), *SHORT, "--overwrite"]) == 0
+    assert (tmp_path / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    assert main(["train", *new_model(data), "--output", str(tmp_path), *SHORT]) == 0  # the run is its own now
+
+
+def test_output_that_cannot_be_is_one_line(data, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("file", "file/below", "pipe", "n" * 300, "/dev/full", "/proc/new"):
+        assert main(["train", *new_model(data), "--output", str(tmp_path / place), *SHORT]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("mindcold train: error: ") and error.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_content_counts_and_not_the_path(trained, data, tmp_path, capsys):
+    """The same data elsewhere is the same run; the same bytes read in another way, or another tokenizer, are not."""
+    output, moved = tmp_path / "model", tmp_path / "moved.txt"
+    shutil.copytree(trained, output)
+    shutil.copyfile(data / "corpus.txt", moved)
+    flags = ["train", *new_model(data), "--output", str(output), *SHORT]
+    assert main([*flags, "--data", str(moved)]) == 0
+    capsys.readouterr()
+    tokenizer = tmp_path / "tokenizer"
+    shutil.copytree(model_zoo.path("tiny-base"), tokenizer)
+    assert main([*flags, "--tokenizer", str(tokenizer)]) == 0
+    capsys.readouterr()
+    content = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
+    write_json(tokenizer / "tokenizer_config.json", content | {"add_bos_token": False})
+    assert main([*flags, "--tokenizer", str(tokenizer)]) == 1
+    assert "settings.json: " in capsys.readouterr().err
+    with moved.open("a", encoding="utf-8") as file:
+        file.write("One more line.\n")
+    assert main([*flags, "--data", str(moved)]) == 1
+    assert "settings.json: data: the run had" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("log", [None, b"", b"half", b"\x00\xff" * 99, b"[" * 99_999, b'{"step": 1, "loss": "x"}\n'])
+def test_the_log_does_not_matter(trained, data, tmp_path, capsys, log):
+    """A run that has ended, and one that goes on, with a log that is missing, empty, halved or garbled."""
+    output = tmp_path / "model"
+    shutil.copytree(trained, output)
+    path = output / "run" / "loss.jsonl"
+    whole = path.read_bytes()
+    path.unlink() if log is None else path.write_bytes(whole[: len(whole) // 2] if log == b"half" else log)
+    assert main(["train", *new_model(data), "--output", str(output), *SHORT]) == 0
+    assert "6 steps" in capsys.readouterr().err
+    assert (output / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()

@@ -1,6 +1,8 @@
 """Short runs on a tiny network: the loss falls, LoRA leaves the base alone, a resumed run is the same run."""
 
 import json
+import shutil
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +22,7 @@ from mindcold.training.export import export_adapter, export_model
 from mindcold.training.lora import LoraSettings
 from mindcold.training.loss_log import LOG, PICTURE
 from mindcold.training.settings import TrainingSettings
+from tests.folders import load_random
 from tests.training.conftest import LENGTH, STEPS
 
 
@@ -103,6 +106,20 @@ def test_a_resumed_run_is_bit_by_bit_an_uninterrupted_one(tmp_path, make_trainer
     for name in (LAST, BEST):
         assert same(load_file(tmp_path / "parts" / name), load_file(tmp_path / "whole" / name))
     assert make_trainer(tmp_path / "parts", lora, held_out=held_out, accumulation=2).train() == expected  # ended
+
+
+def test_the_checkpoint_alone_suffices(tmp_path, make_trainer):
+    """Whatever becomes of the log between two parts of a run, the run and its log are those of an undisturbed one."""
+    expected = make_trainer(tmp_path / "whole").train()
+    make_trainer(tmp_path / "begun").train(6)
+    content = (tmp_path / "begun" / LOG).read_bytes()
+    for i, log in enumerate((None, content[: len(content) // 2], b'{"step": 1, "loss": 0.5}\n\xff\x00')):
+        parts = tmp_path / str(i)
+        shutil.copytree(tmp_path / "begun", parts)
+        (parts / LOG).unlink() if log is None else (parts / LOG).write_bytes(log)
+        assert make_trainer(parts).train() == expected
+        assert records(parts) == records(tmp_path / "whole")
+        assert same(load_file(parts / LAST), load_file(tmp_path / "whole" / LAST))
 
 
 def test_a_stop_ends_the_run_after_a_step_and_saves(tmp_path, make_trainer):
@@ -227,3 +244,20 @@ def test_hundreds_of_tensors_are_updated_and_added_up():
     np.testing.assert_allclose(
         [float(item.asnumpy()[0]) for item in values], [-float(i) for i in range(600)], rtol=1e-5
     )
+
+
+def test_training_in_a_thread_beside_decoding(tmp_path, make_trainer):
+    """Each is what it is alone."""
+    expected = make_trainer(tmp_path / "alone").train()
+    llm = load_random(tmp_path, 3)
+    options = {"max_new_tokens": 24, "eos_token_id": []}
+    wanted = [llm.generate([5, 6, 7], method, **options).token_ids for method in ("greedy", "cold")]
+    found = []
+    thread = threading.Thread(target=lambda: found.append(make_trainer(tmp_path / "beside").train()))
+    thread.start()
+    rounds = 0
+    while thread.is_alive() or not rounds:
+        assert [llm.generate([5, 6, 7], method, **options).token_ids for method in ("greedy", "cold")] == wanted
+        rounds += 1
+    thread.join()
+    assert found == [expected] and llm.engine.used_slots == 0
