@@ -55,7 +55,7 @@ def parse_method(text: str, flag: str = "--methods") -> MethodSpec:
 def presets(adapter: bool, constrained: bool, model: str | None, model_adapter: str | None) -> list[MethodSpec]:
     """Every method with every draft that can run: with or without an adapter, constraints and a drafting model.
 
-    What is the same under two names is there once, under the shorter.
+    What is the same under two names is there once, under that of fewer options, then the first.
     """
     found: dict[tuple[Any, ...], MethodSpec] = {}
     by_model = {"draft": model} | ({"draft_adapter": model_adapter} if model_adapter else {})
@@ -73,7 +73,7 @@ def presets(adapter: bool, constrained: bool, model: str | None, model_adapter: 
             label = ",".join(f"{key}={value}" for key, value in options.items())
             spec = MethodSpec(f"{method.name}:{label}" if label else method.name, method.name, options)
             kind = method.score, method.search, method.sampled, *sorted(({"draft": method.draft} | options).items())
-            if kind not in found or len(spec.label) < len(found[kind].label):
+            if kind not in found or len(options) < len(found[kind].options):
                 found[kind] = spec
     return list(found.values())
 
