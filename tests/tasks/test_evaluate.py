@@ -33,7 +33,11 @@ class FakeLLM:
         right = method == "cold" or (method == "cdlh" and number % 2)
         ids = list(range(4)) if right else [1]
         contrast = method == "cold"
-        stats = SimpleNamespace(target_passes=len(ids) * (1 + contrast), draft_passes=3 * contrast, error=None)
+        passes, memory = (
+            {"target_passes": len(ids) * (1 + contrast), "draft_passes": 3 * contrast},
+            {"weight_bytes": 7, "kv_bytes": 5},
+        )
+        stats = SimpleNamespace(error=None, drafted=4, accepted=3, **passes, **memory)
         return SimpleNamespace(text="yes" if right else "no", token_ids=ids, stats=stats)
 
 
