@@ -206,7 +206,7 @@ def test_a_model_nobody_holds_is_gone_at_once():
         (np.ones((1, 2, 3), int), {}, "prompt 0: array"),
         (b"\x05", {}, "prompt: a text, token ids or chat messages are expected, found bytes"),
         ([10**400], {}, "prompt: 1000"),
-        ("half of a pair: \ud800", {}, "prompt: half of a surrogate pair is no text"),
+        ("half of a pair: \ud800", {}, "prompt: cannot encode a text: half of a surrogate pair is none"),
         *[([5], {"adapter": name}, "adapter: ") for name in ("", 5, "none", b"base", np.array(["a", "b"]), True)],
         ([5], {"adapter": [["default"]]}, r"adapter: \['default'\] is not loaded"),
         *[([5], {"method": name}, "method: ") for name in ("", 5, ["cold"], {"cold": 1}, np.array(["cold"]))],

@@ -43,7 +43,7 @@ class Tokenizer:
         Raises TokenizerError for half of a surrogate pair, which is no text.
         """
         if not is_text(text):
-            raise TokenizerError("half of a surrogate pair is no text")
+            raise TokenizerError("cannot encode a text: half of a surrogate pair is none")
         return list(self._codec.encode(text, add_special_tokens))
 
     def decode(self, ids: Sequence[int]) -> str:
