@@ -76,9 +76,9 @@ def _prompt(args: argparse.Namespace) -> Any:
     if args.ids is not None:
         return params.integers(args.ids, "--ids")
     if args.chat is not None:
-        return [{"role": "user", "content": args.chat}]
+        return [{"role": "user", "content": streams.as_typed(args.chat)}]
     if args.prompt_file is None:
-        return streams.read_input() if args.prompt == "-" else args.prompt
+        return streams.read_input() if args.prompt == "-" else streams.as_typed(args.prompt)
     return read_text(args.prompt_file, RequestError)
 
 
@@ -88,7 +88,7 @@ def _constraints(args: argparse.Namespace) -> dict[str, Any]:
     found: list[Any] = []
     for kind, text in ((Keywords, args.keywords), (Forbidden, args.forbidden)):
         if text is not None:
-            found.append(kind([word.strip() for word in text.split(",") if word.strip()]))
+            found.append(kind([word.strip() for word in streams.as_typed(text).split(",") if word.strip()]))
     if args.regex is not None:
-        found.append(Regex(args.regex))
+        found.append(Regex(streams.as_typed(args.regex)))
     return {"constraint": found} if found else {}

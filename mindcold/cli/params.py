@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from mindcold import values
+from mindcold.cli import streams
 from mindcold.errors import RequestError
 from mindcold.sampling_params import SamplingParams, bounds
 
@@ -38,6 +39,8 @@ def keywords(args: argparse.Namespace) -> dict[str, Any]:
             continue
         if item.name in ("eos_token_id", "suppress_tokens"):
             value = integers(value, flag(item.name))
+        elif item.name == "stop_strings":
+            value = [streams.as_typed(text) for text in value]
         elif item.name == "bad_words_ids":
             value = [integers(word, _NAMES[item.name]) for word in value]
         found[item.name] = value

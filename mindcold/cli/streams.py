@@ -1,5 +1,7 @@
 """Standard input and output of a command: closed, full, and in any encoding."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -7,6 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mindcold.errors import RequestError
+
+
+class _Closed(io.TextIOBase):
+    """A standard output that was closed: what is printed is lost, and that is said."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "closed", "standard output")
 
 
 @contextmanager
@@ -22,6 +31,8 @@ def sound() -> Iterator[None]:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
+    if sys.stdout is None:
+        sys.stdout = _Closed()
     change = getattr(sys.stdout, "reconfigure", None)
     if change is None:
         yield
@@ -55,6 +66,14 @@ def give_up() -> None:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, sys.stdout.fileno())
             os.close(null)
+
+
+def as_typed(text: str) -> str:
+    """The text of an argument, which is UTF-8 whatever the locale took it for; what is not stays as it is."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def read_input() -> str:

@@ -108,6 +108,20 @@ def test_closed_descriptors_are_no_ones_file():
     assert subprocess.run(command, timeout=60).returncode == 0
 
 
+def test_a_closed_standard_output_is_one_line(command, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert command(lambda args: 0) == 0
+    monkeypatch.setattr("sys.stdout", None)
+    assert command(lambda args: print("x") or 0) == 1
+    assert capsys.readouterr().err == "mindcold echo: error: standard output: closed\n"
+
+
+def test_arguments_are_utf8_in_any_locale(monkeypatch):
+    assert streams.as_typed("caf\u00e9") == "caf\u00e9"
+    assert streams.as_typed("caf\udcc3\udca9") == "caf\u00e9"  # as an ASCII locale reads it
+    assert streams.as_typed("caf\udce9") == "caf\udce9" and streams.as_typed("\ud800") == "\ud800"
+
+
 def test_a_removed_working_folder_is_one_line(command, capsys, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
