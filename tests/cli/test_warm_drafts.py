@@ -91,7 +91,7 @@ def test_prompts_from_json_lines_and_tasks(capsys, tmp_path):
         ({"--method": "cold:"}, "--method: 'cold:' is not of the form"),
         ({"--method": "magic"}, "method: 'magic' is not one of"),
         ({"--method": "greedy:draft=none"}, "--method: draft: 'none' learns nothing"),
-        ({"--method": "beam"}, "draft: 'trigram' is not one of none for method 'beam'"),
+        ({"--method": "best_of"}, "draft: 'trigram' is not one of none for method 'best_of'"),
         ({"--task": "magic"}, "task: 'magic' is not one of commongen"),
         ({"--limit": "0"}, "--limit: a positive number"),
     ],
