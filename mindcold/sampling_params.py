@@ -245,7 +245,7 @@ def _read(name: str, value: Any, about: Mapping[str, Any]) -> Any:
         what = "an integer" if kind is int else "a number"
         found = values.integer(value) if kind is int else values.number(value)
         if found is None or not about["low"] <= found <= about["high"] or (about["above"] and found == about["low"]):
-            raise RequestError(f"{name}: {what} {bounds(about)} is expected, found {shown(value)}")
+            raise RequestError(f"{name}: {what} {bounds(about, found)} is expected, found {shown(value)}")
     return found
 
 
@@ -280,14 +280,15 @@ _LISTS: dict[str, tuple[Callable[[Any], Any], str]] = {
 """Keywords that hold lists: what reads them, and what they are."""
 
 
-def bounds(about: Mapping[str, Any]) -> str:
-    """The bounds of a keyword in words."""
+def bounds(about: Mapping[str, Any], found: float | None = None) -> str:
+    """The bounds of a keyword in words; those of arithmetic where `found` exceeds them."""
     low, high = about["low"], about["high"]
     if math.isfinite(low) and math.isfinite(high):
         if about["kind"] is int:
             return f"from {low} to {high}"
         if high >= _WIDE:
-            return f"{'>' if about['above'] else '>='} {low:g} and up to {high:g}"
+            least = f"{'>' if about['above'] else '>='} {low:g}"
+            return f"{least} and up to {high:g}" if found is not None and found > high else least
         return f"in {'(' if about['above'] else '['}{low:g}, {high:g}]"
     if math.isfinite(low):
         return f"{'>' if about['above'] else '>='} {low:g}"

@@ -68,6 +68,13 @@ def test_values_out_of_range_name_the_keyword(name, value):
     assert str(caught.value).isprintable() and len(str(caught.value)) < 300
 
 
+def test_bounds_of_arithmetic_are_said_where_they_are_exceeded():
+    with pytest.raises(RequestError, match=r"^beta: a number >= 0 is expected, found -1$"):
+        SamplingParams(beta=-1)
+    with pytest.raises(RequestError, match=r"^beta: a number >= 0 and up to 1e\+06 is expected, found 1e\+39$"):
+        SamplingParams(beta=1e39)
+
+
 def test_unknown_keyword_suggests_the_nearest():
     with pytest.raises(RequestError, match=r"max_tokens: .* did you mean max_new_tokens"):
         SamplingParams.of({"max_tokens": 3})
