@@ -25,7 +25,7 @@ def llm(tmp_path_factory):
     root = tmp_path_factory.mktemp("defaults")
     model = write_model(root / "model")
     for seed, (name, defaults) in enumerate(
-        (("plain", None), ("tuned", TUNED), ("careful", DecodingDefaults(draft="trigram")))
+        (("plain", None), ("tuned", TUNED), ("careful", DecodingDefaults(draft="trigram", draft_tokens=4)))
     ):
         write_adapter(root / name, seed=seed + 1)
         if defaults:
