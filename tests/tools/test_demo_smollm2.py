@@ -27,7 +27,8 @@ class FakeLLM:
     def generate(self, prompt, method, adapter=None, **options):
         find(method).check(SamplingParams.of(options))  # what the demo asks for can be decoded
         text = prompt[0]["content"].partition(": ")[2] if method == "cold" else "A dog."
-        stats = SimpleNamespace(target_passes=2, draft_passes=0, error=None)
+        zeros = dict.fromkeys(("draft_passes", "drafted", "accepted", "weight_bytes", "kv_bytes"), 0)
+        stats = SimpleNamespace(target_passes=2, error=None, **zeros)
         return SimpleNamespace(text=text, token_ids=[len(text)], stats=stats)
 
 
