@@ -44,7 +44,7 @@ def test_all_methods_on_a_small_model(capsys, tmp_path):
         if name.startswith(("greedy", "aded", "lookahead")):
             assert row["same text"] in (None, 1.0)
     assert rows["greedy:draft=tiny-draft"]["weights, MB"] > rows["greedy"]["weights, MB"]
-    assert rows["greedy:draft=tiny-draft"]["draft passes"] > 0 and rows["cold"]["KV, MB"] > rows["greedy"]["KV, MB"]
+    assert rows["scd:amateur=tiny-draft"]["draft passes"] > 0 and rows["cold"]["KV, MB"] > rows["greedy"]["KV, MB"]
     assert (tmp_path / "out" / "compare.json").is_file() and (tmp_path / "out" / "compare.png").stat().st_size > 5000
 
 
