@@ -1,14 +1,16 @@
 """Methods as they are written on the command line: `cdsl:draft=trigram,tau_a=0.5`."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mindcold.decoding.method import CONTRASTIVE, METHODS
 from mindcold.errors import RequestError
+from mindcold.sampling_params import SamplingParams
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WORDS = {"true": True, "false": False, "none": None}
+_TEXTS = {item.name for item in fields(SamplingParams) if item.metadata["kind"] is str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def parse_methods(text: str) -> list[MethodSpec]:
 def parse_method(text: str, flag: str = "--methods") -> MethodSpec:
     """One method, `name[:key=value,...]`; a value is a number, true, false or none where it reads as one, else text.
 
-    RequestError begins with `flag`.
+    It is text where the keyword takes texts (`draft=none`). RequestError begins with `flag`.
     """
     name, colon, rest = text.partition(":")
     options: dict[str, Any] = {}
@@ -48,7 +50,7 @@ def parse_method(text: str, flag: str = "--methods") -> MethodSpec:
             raise RequestError(f"{flag}: {text[:80]!r}: {part[:40]!r} is not of the form key=value")
         if key in options:
             raise RequestError(f"{flag}: {text[:80]!r}: {key} is given twice")
-        options[key] = _value(value)
+        options[key] = value if key in _TEXTS else _value(value)
     return MethodSpec(text, name, options)
 
 

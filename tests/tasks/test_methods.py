@@ -46,3 +46,8 @@ def test_what_cannot_be_read(text, message):
     with pytest.raises(RequestError) as found:
         parse_methods(text)
     assert message in str(found.value) and str(found.value).startswith("--methods: ")
+
+
+def test_keywords_that_take_texts_get_texts():
+    spec = parse_method("scd:draft=none,amateur=7,alpha=0.5,eos_token_id=none")
+    assert spec.options == {"draft": "none", "amateur": "7", "alpha": 0.5, "eos_token_id": None}
