@@ -93,7 +93,7 @@ class NgramDrafter:
         if not self._prompt:
             self._prompt = list(ids)
             self._take(ids, 0)
-        elif self._from_text:
+        else:
             self._take(ids, len(ids) - new)
         if rows is not None and self._places:
             self._advance(ids[len(ids) - new - 1], rows)

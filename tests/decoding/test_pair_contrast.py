@@ -1,11 +1,16 @@
 """Speculative contrastive decoding against a naive contrast of two models, and its law against plain sampling."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import mindcold
 from mindcold.constraints import Regex
+from mindcold.decoding.methods.pair_contrast import PairContrast
+from mindcold.decoding.request import SelectedToken
 from mindcold.errors import RequestError
+from mindcold.sampling_params import SamplingParams
 from tests.decoding.pairs import chi_square, load_pair, naive_logits, write_noisy
 
 PROMPTS = [[5, 9, 33], [7], [1, 2] * 9]
@@ -112,3 +117,24 @@ def test_what_it_refuses(pair, tmp_path):
     short = str(write_noisy(tmp_path / "short", llm.folder, max_position_embeddings=12))
     with pytest.raises(RequestError, match="max_position_embeddings 12"):
         llm.generate([5] * 4, "scd", amateur=short, max_new_tokens=20)
+
+
+def test_a_forbidden_draft_is_a_refused_one():
+    """Its mass goes where the contrast has more than the amateur: passes of made-up models, a token of each request."""
+    expert, amateur = np.log([0.5, 0.2, 0.3, 1e-30]).astype(np.float32), np.log([0.1, 0.2, 0.3, 0.4]).astype(np.float32)
+    mask = np.array([True, True, True, False])
+    masked, counts = np.where(mask, expert, np.float32(-np.inf)), np.zeros(4)
+    for index in range(3000):
+        params = SamplingParams(do_sample=True, alpha=1e-6, beta=0.0, draft_tokens=1)
+        state = SimpleNamespace(params=params, prompt=[1], context=[1], token_ids=[], index=index, sampled=True, room=9)
+        state.filter = SimpleNamespace(active=lambda _: True, constrained=False, mask=lambda *_: mask)
+        state.draft, state.eos, state.constraints, state.drafted = "amateur", (), None, 0
+        state.count_accepted = lambda _: None
+        sequences = [SimpleNamespace(length=0, pending=[], trim=lambda _: None) for _ in range(2)]
+        steps = PairContrast(state, sequences).steps()
+        item, scores = next(steps), {True: amateur, False: masked}
+        while not isinstance(item, SelectedToken):
+            found = scores[item.drafting]
+            item = steps.send([SimpleNamespace(best=lambda _: None, scores=lambda head=0, row=found: row)])
+        counts[item.token] += 1
+    np.testing.assert_allclose(counts / 3000, [0.5, 0.2, 0.3, 0.0], atol=0.04)

@@ -54,7 +54,7 @@ class PairContrast:
         """Draft by the amateur, verify by the expert against the contrast."""
         state = self.state
         while True:
-            chain = yield from self._draft()
+            drafted = chain = yield from self._draft()
             masks = root_masks(state)
             if masks:
                 kept, below = allowed_part(state, Draft.chain(chain))
@@ -67,7 +67,7 @@ class PairContrast:
                 while right:
                     if accepted == len(self.scores):
                         self.scores.append((yield from self._amateur()))
-                    token, logprob = self._choose(result, accepted, chain)
+                    token, logprob = self._choose(result, accepted, drafted)
                     right = accepted < len(chain) and token == chain[accepted]
                     accepted += right
                     yield SelectedToken(token, logprob, right)
@@ -105,8 +105,8 @@ class PairContrast:
         position = len(state.token_ids) + len(chain)
         return sampling.draw(law, state.params.seed, state.index, position, sampling.DRAFT)
 
-    def _choose(self, result: ForwardResult, head: int, chain: list[int]) -> tuple[int, float]:
-        """The token of a place by the contrast, and its log-probability."""
+    def _choose(self, result: ForwardResult, head: int, drafted: list[int]) -> tuple[int, float]:
+        """The token of a place by the contrast, and its log-probability; a draft that may not come is refused here."""
         state, params = self.state, self.state.params
         result.best(head)  # refused where nothing may come
         weights = np.array([[params.alpha, params.beta]], np.float32)
@@ -116,8 +116,8 @@ class PairContrast:
             token = int(scores.argmax())
         else:
             p, place = sampling.probabilities(scores, params), (params.seed, state.index, len(state.token_ids))
-            if head < len(chain):
-                token = sampling.verify_drawn(p, self.laws[head], chain[head], *place)
+            if head < len(drafted):
+                token = sampling.verify_drawn(p, self.laws[head], drafted[head], *place)
             else:
                 token = sampling.draw(p, *place)
         return token, float(sampling.log_softmax(scores)[token])
