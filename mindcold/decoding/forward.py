@@ -19,6 +19,9 @@ MAX_SCORED = 64
 Mask = np.ndarray | None
 """Which tokens may come, bool [vocab]; None for all."""
 
+Candidates = list[tuple[int, float]]
+"""Tokens with their log-probabilities, best first, the lowest ids on ties."""
+
 
 @dataclass(slots=True)
 class SequenceSpec:
@@ -76,10 +79,10 @@ class ForwardRequest:
 class ForwardResult:
     """What a pass gave for one feed; head 0 is the last pending token, head 1 + i node i of the draft."""
 
-    __slots__ = ("_first", "_output", "feed")
+    __slots__ = ("_best", "_first", "_output", "feed")
 
-    def __init__(self, feed: Feed, output: StepOutput, first: int):
-        self.feed, self._output, self._first = feed, output, first
+    def __init__(self, feed: Feed, output: StepOutput, first: int, best: int = 0):
+        self.feed, self._output, self._first, self._best = feed, output, first, best
 
     def check(self) -> None:
         """Refuse logits that are NaN or infinite, whatever is asked of them: RequestError."""
@@ -107,13 +110,24 @@ class ForwardResult:
         """Scores float32 [vocab], -inf for what may not come; read only."""
         return self._output.row(self._first + head)
 
+    def candidates(self, head: int = 0) -> Candidates:
+        """The best tokens that may come, as many as were asked for, if there are so many."""
+        tokens, logprobs = self._said(slice(self._first + head, self._first + head + 1))
+        pairs = zip(tokens[0].tolist(), logprobs[0].tolist(), strict=True)
+        return [(token, logprob) for token, logprob in pairs if token >= 0]
+
     def verified(self) -> Verified | None:
         """The best tokens of every head, for the drafter to learn; None where none were asked for."""
-        best, logprobs = self._output.best, self._output.best_logprobs
-        if best is None or logprobs is None:
+        if not self._best:
             return None
-        part = slice(self._first, self._first + self.feed.heads)
-        return Verified(self.feed.draft.tokens, self.feed.draft.parents, best[part], logprobs[part])
+        said = self._said(slice(self._first, self._first + self.feed.heads))
+        return Verified(self.feed.draft.tokens, self.feed.draft.parents, *said)
+
+    def _said(self, heads: slice) -> tuple[np.ndarray, np.ndarray]:
+        """As many of the best tokens of some heads as were asked for; the step may have more, for another request."""
+        tokens, logprobs = self._output.best, self._output.best_logprobs
+        assert tokens is not None and logprobs is not None
+        return np.ascontiguousarray(tokens[heads, : self._best]), np.ascontiguousarray(logprobs[heads, : self._best])
 
     def child(self, head: int, token: int) -> int:
         """Node of the draft that has this token after a head, -1 for none."""

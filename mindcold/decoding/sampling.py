@@ -116,17 +116,6 @@ def verify_drawn(p: np.ndarray, q: np.ndarray, token: int, seed: int, request: i
     return draw(rest if rest.any() else p, seed, request, position, RESIDUAL)
 
 
-def top(scores: np.ndarray, count: int) -> np.ndarray:
-    """Ids of the best tokens that have a score at all, best first, the lowest ids on ties."""
-    if count < scores.size:
-        least = np.partition(scores, scores.size - count)[scores.size - count]
-        ids = np.flatnonzero(scores >= least)
-    else:
-        ids = np.arange(scores.size)
-    ids = ids[np.isfinite(scores[ids])]
-    return ids[np.argsort(-scores[ids], kind="stable")][:count]
-
-
 def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Natural log of the softmax of each row of `scores` [..., vocab], float64."""
     wide = scores.astype(np.float64)

@@ -100,7 +100,7 @@ class StepBatch:
             sequence.commit(len(sequence.pending))
             sequence.pending = []
             item.complete = True
-            done.append((item, ForwardResult(item.feed, output, first)))
+            done.append((item, ForwardResult(item.feed, output, first, item.forward.best)))
         return done
 
     def passes(self) -> list[Work]:

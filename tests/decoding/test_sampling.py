@@ -82,13 +82,3 @@ def test_log_probability_is_the_log_of_the_softmax(scores):
     token = int(scores.argmin())
     p = sampling.probabilities(scores, SamplingParams())
     assert sampling.log_softmax(scores)[token] == pytest.approx(np.log(p[token]), abs=1e-9)
-
-
-def test_top_is_a_stable_sort():
-    rng = np.random.default_rng(0)
-    for count in (1, 3, 7, 20, 40):
-        for _ in range(20):
-            scores = rng.integers(0, 6, 20).astype(np.float32)
-            scores[rng.random(20) < 0.2] = -np.inf
-            order = np.argsort(-scores, kind="stable")[:count]
-            assert sampling.top(scores, count).tolist() == order[np.isfinite(scores[order])].tolist()

@@ -9,13 +9,10 @@ steps are verified in one pass (AtSpeed's strict rule, arXiv 2410.05165): the be
 from collections.abc import Generator
 from dataclasses import dataclass
 
-import numpy as np
-
 from mindcold import sampling_params
 from mindcold.constraints import ConstraintError, ConstraintSet
-from mindcold.decoding import sampling
 from mindcold.decoding.drafts.beam_draft import BeamDrafts, draft_nodes, draft_sequences
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec
+from mindcold.decoding.forward import Candidates, Feed, ForwardRequest, ForwardResult, SequenceSpec
 from mindcold.decoding.methods.ranking import rank
 from mindcold.decoding.request import Ranked, RequestState, SelectedToken
 from mindcold.engine import Sequence
@@ -67,6 +64,8 @@ class BeamSearch:
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         self.state, self.count = state, state.params.num_beams
+        self.best = self.count * (1 + max(1, len(state.eos)))
+        """Continuations that are looked at: of so many, `count` at least do not end the text."""
         self.prompt, self.free = sequences[0], sequences[1 : 1 + self.count]
         self.prompt.pending = state.prompt[self.prompt.length :]
         self.drafts = BeamDrafts(state, sequences[1 + self.count :])
@@ -82,7 +81,7 @@ class BeamSearch:
             trees = yield from self.drafts.drafts(beams, state.max_new_tokens - len(beams[0].tokens) - 1)
             pairs = [self.drafts.allowed(beam, tree) for beam, tree in zip(beams, trees, strict=True)]
             feeds = [Feed(beam.sequence, *pair) for beam, pair in zip(beams, pairs, strict=True)]
-            results = yield ForwardRequest(feeds, state.contrast, scores=True)
+            results = yield ForwardRequest(feeds, state.contrast, best=self.best)
             beams = self._verified(beams, results)
         for beam in beams:
             if len(beam.tokens) == state.max_new_tokens:
@@ -118,7 +117,7 @@ class BeamSearch:
         places = [Place(i, []) for i in range(len(beams))]
         now = beams
         while True:
-            living = self._best(now, [results[place.beam].scores(place.head) for place in places])
+            living = self._best(now, [results[place.beam].candidates(place.head) for place in places])
             children = [(places[number], token) for number, token, _ in living]
             nodes = [results[place.beam].feed.draft.child(place.head - 1, token) for place, token in children]
             now = [self._child(now[number], token, logprob) for number, token, logprob in living]
@@ -132,24 +131,23 @@ class BeamSearch:
             self._move(beams, now, [place for place, _ in children])
         return now
 
-    def _best(self, beams: list[Beam], scores: list[np.ndarray]) -> list[tuple[int, int, float]]:
+    def _best(self, beams: list[Beam], candidates: list[Candidates]) -> list[tuple[int, int, float]]:
         """The best continuations of all beams as number, token and log-probability; those that end leave."""
         state = self.state
-        totals = [
-            sampling.log_softmax(row) if np.isfinite(row).any() else np.full(row.shape, -np.inf) for row in scores
+        found = [
+            (beam.total + logprob, number, token, logprob)
+            for number, (beam, after) in enumerate(zip(beams, candidates, strict=True))
+            for token, logprob in after
         ]
-        sums = np.stack([beam.total + logprobs for beam, logprobs in zip(beams, totals, strict=True)])
-        best = sampling.top(sums.reshape(-1), self.count * (1 + max(1, len(state.eos))))
-        if not len(best):
+        if not found:
             raise ConstraintError("constraint: no token with a score is allowed here")
+        found.sort(key=lambda item: (-item[0], item[1:3]))
         living: list[tuple[int, int, float]] = []
-        for place, number in enumerate(best.tolist()):
-            beam, token = divmod(number, sums.shape[1])
-            logprob = float(totals[beam][token])
-            if token not in state.eos and not self._completes(beams[beam], token):
-                living.append((beam, token, logprob))
+        for place, (_, number, token, logprob) in enumerate(found[: self.best]):
+            if token not in state.eos and not self._completes(beams[number], token):
+                living.append((number, token, logprob))
             elif place < self.count:
-                self._end([*beams[beam].tokens, token], [*beams[beam].logprobs, logprob])
+                self._end([*beams[number].tokens, token], [*beams[number].logprobs, logprob])
             if len(living) == self.count:
                 break
         return living

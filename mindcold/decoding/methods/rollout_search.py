@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mindcold.constraints import ConstraintSet
-from mindcold.decoding import sampling
 from mindcold.decoding.drafts.rollout import MAX_GUESS, guess
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
@@ -96,12 +95,12 @@ class RolloutSearch:
             self.state.teach(len(self.state.token_ids) - before)
 
     def _forward(self, draft: Draft) -> Generator[ForwardRequest, list[ForwardResult], ForwardResult]:
-        """The pending tokens and a draft through the target; scores come out."""
+        """The pending tokens and a draft through the target; candidates come out for each place."""
         state, masks = self.state, root_masks(self.state)
         if masks:
             draft, below = allowed_part(state, draft)
             masks += below
-        (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, scores=True)
+        (result,) = yield ForwardRequest([Feed(self.main, draft, masks)], state.contrast, best=self.params.candidates)
         return result
 
     def _candidates(self, result: ForwardResult, head: int) -> list[Candidate]:
@@ -111,14 +110,11 @@ class RolloutSearch:
         what the reward cannot lose: they are never chosen.
         """
         result.best(head)  # refused where nothing may come
-        scores, count = result.scores(head), self.params.candidates
-        best = sampling.top(scores, count)
-        logprobs = sampling.log_softmax(scores)[best].tolist()
+        best = result.candidates(head)[: self.params.candidates]
         if not self.params.exhaustive:
             weight, floor = self.params.reward_weight, self._floor(self.constraints)
-            count = sum(logprob + weight >= logprobs[0] + weight * floor - 1e-6 for logprob in logprobs)
-        pairs = list(zip(best.tolist(), logprobs, strict=True))[:count]
-        found = [Candidate(token, logprob, self.constraints.fork()) for token, logprob in pairs]
+            best = best[: sum(logprob + weight >= best[0][1] + weight * floor - 1e-6 for _, logprob in best)]
+        found = [Candidate(token, logprob, self.constraints.fork()) for token, logprob in best]
         for candidate in found:
             candidate.state.advance(candidate.token)
         return found
@@ -151,7 +147,7 @@ class RolloutSearch:
         while length and (live := self._open(candidates, length)):
             guesses = yield from self._guesses([candidates[i] for i in live], context, length)
             feeds = [self._feed(i, candidates[i], context, draft) for i, draft in zip(live, guesses, strict=True)]
-            results = yield ForwardRequest(feeds, state.contrast, scores=first)
+            results = yield ForwardRequest(feeds, state.contrast, best=self.params.candidates if first else 0)
             for i, result in zip(live, results, strict=True):
                 if first:
                     candidates[i].result = result
