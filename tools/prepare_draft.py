@@ -6,64 +6,33 @@ foresee, which is not what people would have written (distillation by the target
 """
 
 import argparse
-import json
-import sys
-from pathlib import Path
+
+from training_pairs import pairs_parser, write_pairs
 
 import mindcold
-from mindcold.errors import MindcoldError
-from mindcold.files import write_text
-from mindcold.tasks import TASKS, TaskError, find_task, read_items
+from mindcold.tasks import find_task, read_items
 
 TOGETHER = 16
 
 
-def prepare(args: argparse.Namespace) -> int:
-    """Write the texts and return how many."""
-    if args.count < 1 or args.seed < 0:
-        raise TaskError(f"--count and --seed: positive numbers are expected, found {args.count} and {args.seed}")
+def prepare(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """What the model writes, as far as it comes to an end."""
     task = find_task(args.task)
     items = read_items(task, args.data, limit=args.count, split=args.split, seed=args.seed)
     llm = mindcold.load(args.model, args.adapter, max_batch=TOGETHER)
-    chat = not args.plain
-    requests = [
-        mindcold.Request(item.message(chat), args.method, max_new_tokens=args.max_new_tokens or task.max_new_tokens)
-        for item in items
-    ]
+    prompts = [item.message(chat=not args.plain) for item in items]
+    limit = args.max_new_tokens or task.max_new_tokens
+    requests = [mindcold.Request(prompt, args.method, max_new_tokens=limit) for prompt in prompts]
     outs = llm.generate(requests, progress=True)
     assert llm.tokenizer is not None
-    lines = []
-    for item, out in zip(items, outs, strict=True):
-        prompt = item.message(chat)
-        text = prompt if isinstance(prompt, str) else llm.tokenizer.render_chat(prompt)
-        if out.finish_reason == "stop" and out.text:
-            lines.append(json.dumps({"prompt": text, "completion": out.text}, ensure_ascii=False))
-    write_text(args.output, "\n".join(lines) + "\n")
-    return len(lines)
-
-
-def main() -> int:
-    """Read the command line; errors are one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=list(TASKS))
-    parser.add_argument("data", type=Path, help="file in the task's public format")
-    parser.add_argument("output", type=Path, help="JSON Lines file to write")
-    parser.add_argument("--model", default="smollm2-135m", help="the model that is drafted for")
-    parser.add_argument("--adapter", help="its adapter")
-    parser.add_argument("--method", default="greedy", help="what it writes by (default greedy)")
-    parser.add_argument("--plain", action="store_true", help="no chat template")
-    parser.add_argument("--count", type=int, default=4000, help="items (default 4000)")
-    parser.add_argument("--max-new-tokens", type=int, help="default the task's")
-    parser.add_argument("--split", default="train", help="train (default), validation or all")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    try:
-        print(f"{args.output}: {prepare(args)} texts")
-    except MindcoldError as error:
-        print(f"prepare_draft: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    texts = [prompt if isinstance(prompt, str) else llm.tokenizer.render_chat(prompt) for prompt in prompts]
+    pairs = zip(texts, outs, strict=True)
+    return [(text, out.text) for text, out in pairs if out.finish_reason == "stop" and out.text]
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    parser = pairs_parser(__doc__, 4000, "items")
+    parser.add_argument("--adapter", help="the model's adapter")
+    parser.add_argument("--method", default="greedy", help="what it writes by (default greedy)")
+    parser.add_argument("--max-new-tokens", type=int, help="default the task's")
+    raise SystemExit(write_pairs(parser.parse_args(), prepare))
