@@ -41,12 +41,25 @@ _NUMBERS = st.sampled_from(["-1", "0", "1", "2", "0.5", "nan", "inf", "1e400", "
 
 
 @cache
-def _flags(command: str) -> dict[str, argparse.Action]:
-    """The flags of a command; those that stand for a model are given one that is not there."""
+def _flags(command: str) -> dict[tuple[str, ...], dict[str, argparse.Action]]:
+    """The flags of a command, or of each that it has below it; but for those that stand for a model."""
     parser = argparse.ArgumentParser(add_help=False)
     importlib.import_module(COMMANDS[command][0]).add_arguments(parser)
-    found = parser._option_string_actions
-    return {flag: action for flag, action in found.items() if flag not in ("--model", "--draft-of", "--merge")}
+    below: dict[tuple[str, ...], argparse.ArgumentParser] = {
+        (name,): each for action in parser._actions for name, each in _subparsers(action).items()
+    }
+    return {
+        names: {
+            flag: action
+            for flag, action in each._option_string_actions.items()
+            if flag not in ("--model", "--draft-of", "--merge", "-h", "--help")
+        }
+        for names, each in (below or {(): parser}).items()
+    }
+
+
+def _subparsers(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
+    return dict(action.choices) if isinstance(action, argparse._SubParsersAction) else {}
 
 
 def _given(flag: str, action: argparse.Action) -> st.SearchStrategy[list[str]]:
@@ -62,16 +75,16 @@ def _lines(draw: Any) -> list[str]:
     command = draw(st.sampled_from(sorted(COMMANDS) * 4 + ["surprise"]))
     if command == "surprise":
         return [command, *draw(st.lists(_VALUES, max_size=2))]
-    flags = _flags(command)
-    line = [command, *draw(st.lists(_VALUES, max_size=2 if command == "convert" else 0))]
-    if command not in ("convert", "bench"):
+    names, flags = draw(st.sampled_from(sorted(_flags(command).items(), key=lambda item: item[0])))
+    line = [command, *names, *draw(st.lists(_VALUES, max_size=2 if command == "convert" else 0))]
+    if command != "convert":
         line += ["--model", draw(st.just("nowhere") | _VALUES)]
     if command == "generate":
         line += draw(
             st.sampled_from([["--ids", "5"], ["--prompt", "\udce9"], ["--prompt", "-"], ["--prompt-file", "a"]])
         )
-    names = draw(st.lists(st.sampled_from(sorted(flags)), max_size=3)) if flags else []
-    for name in [*(flag for flag, action in flags.items() if action.required), *names]:
+    some = draw(st.lists(st.sampled_from(sorted(flags)), max_size=3)) if flags else []
+    for name in [*(flag for flag, action in flags.items() if action.required), *some]:
         line += draw(_given(name, flags[name]))
     return line
 
