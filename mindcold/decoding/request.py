@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mindcold.constraints import ConstraintSet
-from mindcold.decoding.sampling import TokenFilter
+from mindcold.decoding.sampling import Place, TokenFilter
 from mindcold.drafting import Budget, Drafter, Verified
 from mindcold.engine import Engine
 from mindcold.errors import MindcoldError
@@ -201,6 +201,12 @@ class RequestState:
     def draft_size(self) -> int | None:
         """Nodes of every draft; None where what rows cost decides."""
         return (self.drafter.size if self.drafter else None) or self.params.draft_tokens
+
+    def place(self, position: int | None = None, candidate: int = 0) -> Place | None:
+        """Where a token is drawn, the next one by default; None where the best is taken."""
+        if not self.sampled:
+            return None
+        return Place(self.index, len(self.token_ids) if position is None else position, candidate)
 
     @property
     def best(self) -> int:

@@ -116,6 +116,40 @@ def verify_drawn(p: np.ndarray, q: np.ndarray, token: int, seed: int, request: i
     return draw(rest if rest.any() else p, seed, request, position, RESIDUAL)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token is chosen: what random numbers depend on."""
+
+    request: int
+    position: int
+    """Of the new tokens."""
+    candidate: int = 0
+
+
+def choose(
+    scores: np.ndarray,
+    seen: Iterable[int],
+    params: SamplingParams,
+    place: Place | None,
+    drawn: tuple[np.ndarray, int] | None = None,
+) -> tuple[int, float]:
+    """The token of a place and its log-probability, from scores float32 [vocab] and the text so far.
+
+    The best one without a place, else one that is drawn; where the draft of the place was `drawn` from a law, one that
+    keeps or refuses it (`verify_drawn`).
+    """
+    scores = penalise(scores, seen, params.repetition_penalty)
+    if place is None:
+        token = int(scores.argmax())
+    elif drawn:
+        p = probabilities(scores, params)
+        token = verify_drawn(p, *drawn, params.seed, place.request, place.position)
+    else:
+        p = probabilities(scores, params)
+        token = draw(p, params.seed, place.request, place.position, candidate=place.candidate)
+    return token, float(log_softmax(scores)[token])
+
+
 def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Natural log of the softmax of each row of `scores` [..., vocab], float64."""
     wide = scores.astype(np.float64)

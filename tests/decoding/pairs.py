@@ -6,6 +6,16 @@ from safetensors.numpy import load_file, save_file
 import mindcold
 from tests.folders import write_adapter, write_json, write_model
 
+METHODS = {
+    "greedy": {"method": "greedy"},
+    "cold": {"method": "cold", "alpha": 0.05, "beta": 0.8},
+    "sample": {"method": "sample", "temperature": 1.3, "seed": 5},
+    "sampled cold": {"method": "cold", "do_sample": True, "seed": 3, "top_k": 12},
+    "penalty": {"method": "greedy", "repetition_penalty": 1.4, "min_new_tokens": 9},
+    "words": {"method": "greedy", "bad_words_ids": [[7, 8], [3]], "suppress_tokens": [11]},
+}
+"""Every kind of choice that a draft has to leave as it is."""
+
 NEAR = 0.02
 """Noise by which about half of the drafts are right."""
 

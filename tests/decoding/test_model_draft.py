@@ -7,17 +7,9 @@ import mindcold
 from mindcold.constraints import Regex
 from mindcold.decoding import sampling
 from mindcold.errors import RequestError
-from tests.decoding.pairs import chi_square, load_pair, write_noisy
+from tests.decoding.pairs import METHODS, chi_square, load_pair, write_noisy
 from tests.folders import write_adapter, write_model
 
-METHODS = {
-    "greedy": {"method": "greedy"},
-    "cold": {"method": "cold", "alpha": 0.05, "beta": 0.8},
-    "sample": {"method": "sample", "temperature": 1.3, "seed": 5},
-    "sampled cold": {"method": "cold", "do_sample": True, "seed": 3, "top_k": 12},
-    "penalty": {"method": "greedy", "repetition_penalty": 1.4, "min_new_tokens": 9},
-    "words": {"method": "greedy", "bad_words_ids": [[7, 8], [3]], "suppress_tokens": [11]},
-}
 DRAFTS = {
     "chain": {"draft_tokens": 5},
     "tree": {"draft_tokens": 9, "draft_width": 3},

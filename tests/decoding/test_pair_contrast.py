@@ -1,5 +1,6 @@
 """Speculative contrastive decoding against a naive contrast of two models, and its law against plain sampling."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import mindcold
 from mindcold.constraints import Regex
+from mindcold.decoding import sampling
 from mindcold.decoding.methods.pair_contrast import PairContrast
 from mindcold.decoding.request import SelectedToken
 from mindcold.errors import RequestError
@@ -130,6 +132,7 @@ def test_a_forbidden_draft_is_a_refused_one():
         state.filter = SimpleNamespace(active=lambda _: True, constrained=False, mask=lambda *_: mask)
         state.draft, state.eos, state.constraints, state.drafted = "amateur", (), None, 0
         state.count_accepted = lambda _: None
+        state.place = partial(sampling.Place, index, 0)
         sequences = [SimpleNamespace(length=0, pending=[], trim=lambda _: None) for _ in range(2)]
         steps = PairContrast(state, sequences).steps()
         item, scores = next(steps), {True: amateur, False: masked}

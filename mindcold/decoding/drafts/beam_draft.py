@@ -21,7 +21,10 @@ LEVELS = 3
 WIDER = 2
 """Beams of the draft for each of the target's."""
 
-Drafting = Generator[ForwardRequest, list[ForwardResult], list[Draft]]
+Allowed = tuple[Draft, list[Mask]]
+"""A draft, and the masks of a feed with it."""
+
+Drafting = Generator[ForwardRequest, list[ForwardResult], list[Allowed]]
 
 
 class Drafted(Protocol):
@@ -64,14 +67,14 @@ class BeamDrafts:
         found = yield from self._searched(beams, room)
         return found
 
-    def _recalled(self, beams: Sequence[Drafted], room: int) -> list[Draft]:
+    def _recalled(self, beams: Sequence[Drafted], room: int) -> list[Allowed]:
         """What the tables hold likely."""
-        state, found = self._state, []
+        state, found = self._state, list[Allowed]()
         for beam in beams:
             draft = Draft()
             if state.drafter and room > 0 and self._count >= len(beams):
                 draft = state.drafter.propose([*state.prompt, *beam.tokens], self._count // len(beams))
-            found.append(draft)
+            found.append(self._allowed(beam, draft))
         return found
 
     def _searched(self, beams: Sequence[Drafted], room: int) -> Drafting:
@@ -80,13 +83,11 @@ class BeamDrafts:
         source = state.rollouts
         assert source
         room = min(room, source.limit - len(state.prompt) - len(beams[0].tokens))
-        drafts = [Draft() for _ in beams]
-        masks = [self.allowed(beam, Draft())[1] for beam in beams]
+        pairs = [self._allowed(beam, Draft()) for beam in beams]
         sums, frontier = [[beam.total] for beam in beams], [(i, -1) for i in range(len(beams))]
         count = self._count
         while frontier and room > 0 and count > 0:
-            given = zip(self._stand(beams), drafts, masks, strict=True)
-            feeds = [Feed(text.sequence, draft, mask) for text, draft, mask in given]
+            feeds = [Feed(text.sequence, *pair) for text, pair in zip(self._stand(beams), pairs, strict=True)]
             results = yield ForwardRequest(feeds, best=width, drafting=True)
             found = []
             for beam, node in frontier:
@@ -96,19 +97,18 @@ class BeamDrafts:
                     if token >= 0:
                         found.append((sums[beam][1 + node] + logprob, beam, node, token))
             found.sort(key=lambda item: (-item[0], item[1:]))
-            frontier = []
+            frontier, drafts = [], [draft for draft, _ in pairs]
             for total, beam, node, token in found[: min(width, count)]:
                 frontier.append((beam, drafts[beam].add(token, node)))
                 sums[beam].append(total)
             count, room = count - len(frontier), room - 1
             frontier = [(beam, node) for beam, node in frontier if drafts[beam].tokens[node] not in state.eos]
-            pairs = [self.allowed(beam, draft) for beam, draft in zip(beams, drafts, strict=True)]
+            pairs = [self._allowed(beam, draft) for beam, draft in zip(beams, drafts, strict=True)]
             if any(len(kept.tokens) < len(draft.tokens) for (kept, _), draft in zip(pairs, drafts, strict=True)):
-                return [kept for kept, _ in pairs]  # a constraint has failed after a node
-            masks = [mask for _, mask in pairs]
-        return drafts
+                break  # a constraint has failed after a node
+        return pairs
 
-    def allowed(self, beam: Drafted, draft: Draft) -> tuple[Draft, list[Mask]]:
+    def _allowed(self, beam: Drafted, draft: Draft) -> Allowed:
         """The part of a draft that may come after a beam, and the masks of its feed, if anything is forbidden."""
         state = self._state
         if not state.filter.active(len(beam.tokens)):

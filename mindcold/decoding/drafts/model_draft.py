@@ -6,7 +6,7 @@ import numpy as np
 
 from mindcold.decoding import sampling
 from mindcold.decoding.drafts.draft_text import DraftText
-from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult
+from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, Mask
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
@@ -18,8 +18,8 @@ LONGEST = 16
 LEVELS = 4
 """Depth of a tree, which by default has as many nodes on each level as its tokens have children."""
 
-Drafting = Generator[ForwardRequest, list[ForwardResult], Draft]
-"""Passes of the drafting model, and in the end what it drafts."""
+Drafting = Generator[ForwardRequest, list[ForwardResult], tuple[Draft, list[Mask]]]
+"""Passes of the drafting model, and in the end what it drafts, with the masks of a feed with it."""
 
 
 class ModelDrafts:
@@ -38,7 +38,7 @@ class ModelDrafts:
         self.laws = []
         room = min(room - 1, source.limit - len(state.context), MAX_SCORED - 1)
         if room < 1 or not (params.draft_tokens or budget.ready()):
-            return Draft()
+            return Draft(), root_masks(state)
         if params.draft_width > 1:
             return (yield from self._tree(min(room, params.draft_tokens or LEVELS * params.draft_width)))
         return (yield from self._chain(min(room, params.draft_tokens or LONGEST)))
@@ -57,12 +57,12 @@ class ModelDrafts:
                 kept, below = allowed_part(state, draft)
                 if len(kept.tokens) < len(draft.tokens):
                     self.laws = self.laws[: len(kept.tokens)]
-                    return kept
+                    return kept, [*masks[:1], *below]
                 masks = [*masks[:1], *below]
             if token in state.eos:
                 break
             text.push(token)
-        return draft
+        return draft, masks
 
     def _drawn(self, result: ForwardResult, before: list[int]) -> tuple[int, float]:
         """One token from the model's own law under the request's sampling parameters."""
@@ -99,7 +99,7 @@ class ModelDrafts:
                 draft, below = allowed_part(state, draft)
                 masks = [*masks[:1], *below]
             frontier = [i for i in range(first, len(draft.tokens)) if draft.tokens[i] not in state.eos]
-        return draft
+        return draft, masks
 
     def _pays(self, draft: Draft) -> bool:
         """Whether one more token is worth a pass of this model; always where the length is given."""

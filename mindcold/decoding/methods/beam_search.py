@@ -78,8 +78,7 @@ class BeamSearch:
         state = self.state
         beams = [Beam([], [], self.prompt, state.constraints)]
         while self._live(beams):
-            trees = yield from self.drafts.drafts(beams, state.max_new_tokens - len(beams[0].tokens) - 1)
-            pairs = [self.drafts.allowed(beam, tree) for beam, tree in zip(beams, trees, strict=True)]
+            pairs = yield from self.drafts.drafts(beams, state.max_new_tokens - len(beams[0].tokens) - 1)
             feeds = [Feed(beam.sequence, *pair) for beam, pair in zip(beams, pairs, strict=True)]
             results = yield ForwardRequest(feeds, state.contrast, best=self.best)
             beams = self._verified(beams, results)

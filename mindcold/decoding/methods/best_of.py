@@ -74,17 +74,12 @@ class BestOf:
 
     def _take(self, item: Sample, result: ForwardResult) -> None:
         """Draw the next token of a sample."""
-        state, params = self.state, self.state.params
+        state = self.state
         result.best()  # refused where nothing may come
-        seen = [*state.prompt, *item.tokens]
-        scores = sampling.penalise(result.scores(), seen, params.repetition_penalty)
-        if state.sampled:
-            p = sampling.probabilities(scores, params)
-            token = sampling.draw(p, params.seed, state.index, len(item.tokens), candidate=item.number)
-        else:
-            token = int(scores.argmax())
+        place = state.place(len(item.tokens), item.number)
+        token, logprob = sampling.choose(result.scores(), [*state.prompt, *item.tokens], state.params, place)
         item.tokens.append(token)
-        item.logprobs.append(float(sampling.log_softmax(scores)[token]))
+        item.logprobs.append(logprob)
         item.state.advance(token)
         item.sequence.pending = [token]
         whole = token in state.eos or state.is_complete(item.state)

@@ -111,13 +111,5 @@ class PairContrast:
         result.best(head)  # refused where nothing may come
         weights = np.array([[params.alpha, params.beta]], np.float32)
         scores = contrastive_score(result.scores(head)[None], self.scores[head][None], weights)[0][0]
-        scores = sampling.penalise(scores, state.context, params.repetition_penalty)
-        if not state.sampled:
-            token = int(scores.argmax())
-        else:
-            p, place = sampling.probabilities(scores, params), (params.seed, state.index, len(state.token_ids))
-            if head < len(drafted):
-                token = sampling.verify_drawn(p, self.laws[head], drafted[head], *place)
-            else:
-                token = sampling.draw(p, *place)
-        return token, float(sampling.log_softmax(scores)[token])
+        drawn = (self.laws[head], drafted[head]) if head < len(self.laws) else None
+        return sampling.choose(scores, state.context, params, state.place(), drawn)

@@ -52,11 +52,8 @@ class TokenTree:
     def advance(self) -> Steps:
         """The tokens of one pass: one or, where drafts are right, several at once."""
         state, sequence = self.state, self.sequence
-        draft = (yield from self.model.draft(self.room)) if self.model else Draft()
-        self.feed = Feed(sequence, draft, root_masks(state))
-        if self.feed.masks and draft.tokens:
-            self.feed.draft, below = allowed_part(state, draft)
-            self.feed.masks = [*self.feed.masks, *below]
+        pair = (yield from self.model.draft(self.room)) if self.model else (Draft(), root_masks(state))
+        self.feed = Feed(sequence, *pair)
         offer = self._offer if state.drafter else None
         request = ForwardRequest([self.feed], state.contrast, state.needs_scores, state.best, offer=offer)
         (self.result,) = yield request
@@ -73,20 +70,11 @@ class TokenTree:
 
     def _choose(self, head: int) -> tuple[int, float]:
         """Token and log-probability of a head, from its scores."""
-        state, result = self.state, self.result
+        state, result, laws = self.state, self.result, self.model.laws if self.model else []
         result.best(head)  # refused where nothing may come
-        scores = sampling.penalise(result.scores(head), state.context, state.params.repetition_penalty)
-        if state.sampled:
-            p = sampling.probabilities(scores, state.params)
-            place = state.params.seed, state.index, len(state.token_ids)
-            laws = self.model.laws if self.model else []
-            if head < len(laws):  # of a chain: node i follows head i
-                token = sampling.verify_drawn(p, laws[head], self.feed.draft.tokens[head], *place)
-            else:
-                token = sampling.draw(p, *place)
-        else:
-            token = int(scores.argmax())
-        return token, float(sampling.log_softmax(scores)[token])
+        # laws are those of a chain: node i follows head i
+        drawn = (laws[head], self.feed.draft.tokens[head]) if head < len(laws) else None
+        return sampling.choose(result.scores(head), state.context, state.params, state.place(), drawn)
 
     def _offer(self, rows: int, drafting: int, room: int) -> None:
         """Draft for a step that has `rows` rows anyway, `drafting` requests and room for so many nodes, if it pays."""
