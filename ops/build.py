@@ -28,6 +28,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindcold"
 
 
+def flags() -> tuple[str, ...]:
+    """What C++ is compiled with; MINDCOLD_AMX=1 adds the bodies for AMX, which were run through an emulator alone.
+
+    OperatorError where it is asked for and the processor has none.
+    """
+    if os.environ.get("MINDCOLD_AMX", "0") == "0":
+        return FLAGS
+    if "amx_bf16" not in cpu_flags().split():
+        raise OperatorError("MINDCOLD_AMX: this processor has no AMX for bfloat16; unset it")
+    return (*FLAGS, "-DMINDCOLD_AMX")
+
+
 def compiler() -> str | None:
     """Path of g++ (or of $CXX), None where there is none."""
     return shutil.which(os.environ.get("CXX") or "g++")
@@ -91,7 +103,7 @@ def _built(source: Path, folder: Path, stem: str) -> Path:
     partial = Path(name)
     try:
         done = subprocess.run(
-            [str(compiler()), *FLAGS, "-o", name, str(source)], capture_output=True, text=True, timeout=300
+            [str(compiler()), *flags(), "-o", name, str(source)], capture_output=True, text=True, timeout=300
         )
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
@@ -108,7 +120,7 @@ def _key(source: Path) -> str:
     parts = [path.read_bytes() for path in (source, *headers)]
     version = subprocess.run([str(compiler()), "--version"], capture_output=True, timeout=60).stdout
     machine = platform.machine() + cpu_flags()
-    return hashlib.sha256(b"\0".join([*parts, " ".join(FLAGS).encode(), version, machine.encode()])).hexdigest()[:20]
+    return hashlib.sha256(b"\0".join([*parts, " ".join(flags()).encode(), version, machine.encode()])).hexdigest()[:20]
 
 
 def cpu_flags() -> str:

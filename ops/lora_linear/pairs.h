@@ -1,7 +1,7 @@
 // Products over weights in bfloat16, pairs of inputs side by side: panels [P, ceil(K / 2), 32, 2]. The inputs are rounded
 // to bfloat16, products are exact, sums are float32: the odd input of a pair is added first, then the even one, pair by
 // pair, so that a row's bits do not depend on the rows beside it. AVX-512 BF16 does that in one instruction, which takes
-// denormals for zero; elsewhere it is two multiply-adds.
+// denormals for zero; elsewhere it is two multiply-adds. With AMX the products are those of tiles.h.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "../parallel.h"
 #include "../vec.h"
 #include "task.h"
+#include "tiles.h"
 
 namespace mindcold::linear {
 
@@ -19,6 +20,8 @@ namespace mindcold::linear {
 struct Pair {
   uint32_t words;  // the even input in the low half
 };
+
+inline uint32_t words_of(const Pair& x) { return x.words; }
 
 inline Pair pair_of(float even, float odd) {
   return {static_cast<uint32_t>(round_bf16(even)) | static_cast<uint32_t>(round_bf16(odd)) << 16};
@@ -33,6 +36,10 @@ constexpr int kPairRows = 6;
 struct Pair {
   float even, odd;
 };
+
+inline uint32_t words_of(const Pair& x) {  // which are bfloat16 already
+  return static_cast<uint32_t>(round_bf16(x.even)) | static_cast<uint32_t>(round_bf16(x.odd)) << 16;
+}
 
 inline Pair pair_of(float even, float odd) { return {from_bf16(round_bf16(even)), from_bf16(round_bf16(odd))}; }
 
@@ -118,6 +125,9 @@ void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t p
 }
 
 inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
+#if defined(MINDCOLD_TILES)
+  if (amx::granted()) return tile_product(t, weight, (t.inputs + 1) / 2, [x](int64_t i) { return words_of(x[i]); });
+#endif
   const int64_t chunk = panels_at_once(t, (t.inputs + 1) / 2 * 4 * kPanel, kPairWide);
   const auto body = [&](int64_t i) {
     int64_t panel = i * chunk;

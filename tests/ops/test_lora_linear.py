@@ -1,6 +1,8 @@
 """lora_linear: every body against the contract over a grid, and the promises the engine builds on."""
 
 import ctypes
+import platform
+import subprocess
 
 import mindspore as ms
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mindcold.errors import OperatorError
 from mindcold.ops import build, lora_linear
 from mindcold.ops.lora_linear.aot import SOURCE, concatenated
 from mindcold.ops.lora_linear.reference import DTYPES, PADDING, LowRank, restored, rounded, stored
@@ -96,24 +99,64 @@ def test_a_weight_stored_in_bfloat16_loses_nothing():
     close(*outs, 96)
 
 
-@pytest.mark.parametrize("flags", [(), ("-DMINDCOLD_NO_BF16_DOT",), ("-DMINDCOLD_NO_BF16_DOT", "-march=x86-64-v3")])
-def test_sums_of_bfloat16_are_of_one_order_on_every_body(flags, monkeypatch):
-    """The odd input of a pair, then the even one, each product exact: the same bits as the instruction."""
+def in_order(x, matrix):
+    """Pair by pair the odd input, then the even one."""
+    out = np.zeros((len(x), len(matrix)), np.float32)
+    for k in range(0, x.shape[1], 2):
+        for one in (k + 1, k):
+            out = (out.astype(np.float64) + np.outer(x[:, one], matrix[:, one])).astype(np.float32)
+    return out
+
+
+def in_tiles(x, matrix):
+    """Sixteen pairs at a time the even and the odd inputs in chains of their own, then both, then the sum."""
+    out = np.zeros((len(x), len(matrix)), np.float32)
+    for begin in range(0, x.shape[1], 32):
+        chains = np.zeros((2, *out.shape), np.float32)
+        for k in range(begin, min(begin + 32, x.shape[1])):
+            chains[k % 2] = (chains[k % 2].astype(np.float64) + np.outer(x[:, k], matrix[:, k])).astype(np.float32)
+        out = out + (chains[0] + chains[1])
+    return out
+
+
+@pytest.mark.parametrize(
+    ("flags", "sums"),
+    [
+        ((), in_order),
+        (("-DMINDCOLD_NO_BF16_DOT",), in_order),
+        (("-DMINDCOLD_NO_BF16_DOT", "-march=x86-64-v3"), in_order),
+        (("-DMINDCOLD_EMULATE_AMX",), in_tiles),
+        (("-DMINDCOLD_EMULATE_AMX", "-march=x86-64-v3"), in_tiles),
+    ],
+)
+def test_sums_of_bfloat16_are_of_one_order_on_every_body(flags, sums, monkeypatch):
+    """Each product exact, and bits that do not depend on how many rows there are: the same as the instruction."""
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, *flags))
     rng = np.random.default_rng(4)
     value = rng.standard_normal((70, 131)).astype(np.float32)
     kernel = Kernel(value, [], build.library.__wrapped__(SOURCE))  # not the one that is remembered
     matrix = np.zeros((70, 132), np.float32)
     matrix[:, :131] = restored(*stored(value, "bfloat16"))
-    for rows in (1, 2, 5, 6, 7, 13, 40):
+    for rows in (1, 2, 5, 6, 7, 13, 16, 17, 32, 33, 40):
         x = np.zeros((rows, 132), np.float32)
         x[:, :131] = rng.standard_normal((rows, 131))
         given, x = x[:, :131].copy(), rounded(x, "bfloat16")
-        expected = np.zeros((rows, 70), np.float32)
-        for k in range(0, 132, 2):
-            for one in (k + 1, k):
-                expected = (expected.astype(np.float64) + np.outer(x[:, one], matrix[:, one])).astype(np.float32)
-        np.testing.assert_array_equal(kernel(given, np.full(rows, -1, np.int32)), expected)
+        np.testing.assert_array_equal(kernel(given, np.full(rows, -1, np.int32)), sums(x, matrix))
+
+
+def test_tiles_are_asked_for_by_name_and_refused_where_there_are_none(monkeypatch):
+    """They compile for a processor that has them, and are left alone unless they are wanted."""
+    monkeypatch.setattr(build, "cpu_flags", lambda: "flags : avx512_bf16 amx_bf16 amx_tile")
+    monkeypatch.delenv("MINDCOLD_AMX", raising=False)
+    assert build.flags() == build.FLAGS
+    monkeypatch.setenv("MINDCOLD_AMX", "1")
+    assert build.flags() == (*build.FLAGS, "-DMINDCOLD_AMX")
+    if platform.machine() == "x86_64":
+        line = [build.compiler(), *build.flags(), "-march=sapphirerapids", "-S", "-o", "-", str(SOURCE)]
+        assert "tdpbf16ps" in subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    monkeypatch.setattr(build, "cpu_flags", lambda: "flags : avx512_bf16")
+    with pytest.raises(OperatorError, match="MINDCOLD_AMX: this processor has no AMX"):
+        build.flags()
 
 
 def test_int8_is_within_half_a_step_of_each_output():
