@@ -9,17 +9,20 @@ from typing import Protocol
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.drafts.draft_text import DraftText
-from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
 from mindcold.decoding.masks import allowed_after
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence as KVSequence
 
-LEVELS = 3
-"""Steps ahead that are drafted by default."""
+LEVELS = 2
+"""Steps ahead that are drafted: all beams have to be foreseen, so that width is worth more than depth."""
 
-WIDER = 2
-"""Beams of the draft for each of the target's."""
+WIDER = 4
+"""Beams of the draft for each of the target's, where `draft_tokens` does not say how many nodes there are."""
+
+MOST = 64
+"""Nodes of all trees of a step at most."""
 
 Allowed = tuple[Draft, list[Mask]]
 """A draft, and the masks of a feed with it."""
@@ -39,8 +42,7 @@ class Drafted(Protocol):
 
 def draft_nodes(state: RequestState) -> int:
     """Nodes of all trees of a step at most."""
-    beams = state.params.num_beams
-    return min(state.params.draft_tokens or LEVELS * WIDER * beams, MAX_SCORED - beams)
+    return min(state.params.draft_tokens or LEVELS * WIDER * state.params.num_beams, MOST)
 
 
 def draft_sequences(state: RequestState) -> list[SequenceSpec]:
@@ -79,13 +81,12 @@ class BeamDrafts:
 
     def _searched(self, beams: Sequence[Drafted], room: int) -> Drafting:
         """The best paths of a wider beam search by the model, which goes on from the target's sums."""
-        state, width = self._state, WIDER * self._state.params.num_beams
-        source = state.rollouts
+        state, source, count = self._state, self._state.rollouts, self._count
+        width = max(state.params.num_beams, count // LEVELS)
         assert source
         room = min(room, source.limit - len(state.prompt) - len(beams[0].tokens))
         pairs = [self._allowed(beam, Draft()) for beam in beams]
         sums, frontier = [[beam.total] for beam in beams], [(i, -1) for i in range(len(beams))]
-        count = self._count
         while frontier and room > 0 and count > 0:
             feeds = [Feed(text.sequence, *pair) for text, pair in zip(self._stand(beams), pairs, strict=True)]
             results = yield ForwardRequest(feeds, best=width, drafting=True)
