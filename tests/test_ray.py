@@ -207,3 +207,34 @@ def test_a_worker_that_cannot_load_ends_the_job_in_one_line(cluster, folder, tmp
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]  # Ray has said things before
     assert last.startswith(f"batch_ray: error: {broken / 'adapter_config.json'}: peft_type: 'IA3'")
+
+
+@needs_ray
+def test_an_actor_answers_calls_that_come_in_threads(cluster, tmp_path):
+    """Each as it is answered alone; one that ends by an error leaves the others and the actor as they are."""
+    import ray
+
+    model, adapter = write_model(tmp_path / "m", seed=3), write_adapter(tmp_path / "a", seed=3)
+
+    class Answers:
+        def __init__(self):
+            import mindcold
+
+            self.llm = mindcold.load(model, adapter)
+
+        def answer(self, prompt, method):
+            return self.llm.generate(prompt, method, max_new_tokens=16).token_ids
+
+        def left(self):
+            return self.llm.engine.used_slots
+
+    calls = [([5, 9, 33], "cold"), ([7], "beam"), ([1, 2] * 9, "aded"), ([5], "no such method")] * 4
+    actor = ray.remote(Answers).options(max_concurrency=4, runtime_env=RUNTIME_ENV).remote()
+    alone = [ray.get(actor.answer.remote(*call)) for call in calls[:3]]
+    for i, answer in enumerate([actor.answer.remote(*call) for call in calls]):
+        if i % 4 < 3:
+            assert ray.get(answer, timeout=300) == alone[i % 4]
+        else:
+            with pytest.raises(Exception, match="method: 'no such method' is not one of"):
+                ray.get(answer, timeout=300)
+    assert ray.get(actor.left.remote()) == 0

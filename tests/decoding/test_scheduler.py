@@ -1,7 +1,9 @@
 """The scheduler: requests of all kinds together, waiting, failing, cancelled; and what a new method takes."""
 
+import asyncio
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -242,6 +244,30 @@ def test_threads_may_share_a_model(llm, tmp_path, monkeypatch):
         thread.join(120)
     assert not errors and found == [[tokens] * 4 for tokens in expected]
     assert {*together} == {1} and all(model.engine.used_slots == 0 for model in models)
+
+
+def test_the_loop_of_a_notebook_and_its_threads_may_share_a_model(llm):
+    """A cell that calls in the loop's own thread while threads of cells before it still work; one of them gives up."""
+    prompts = [[5, 9, 33], [7], [1, 2] * 9]
+    alone = [llm.generate(prompt, "cold", max_new_tokens=12).token_ids for prompt in prompts]
+
+    def given_up():
+        stream = llm.stream([3, 4], max_new_tokens=50, eos_token_id=[])
+        next(stream)
+        stream.close()
+
+    async def cells():
+        behind = [asyncio.create_task(asyncio.to_thread(given_up))]
+        for prompt in prompts * 2:
+            call = partial(llm.generate, prompt, "cold", max_new_tokens=12)
+            behind.append(asyncio.create_task(asyncio.to_thread(call)))
+        await asyncio.sleep(0)
+        here = [llm.generate(prompt, "cold", max_new_tokens=12) for prompt in prompts]
+        return here, (await asyncio.gather(*behind))[1:]
+
+    here, behind = asyncio.run(cells())
+    assert [out.token_ids for out in here] == alone and [out.token_ids for out in behind] == alone * 2
+    assert llm.engine.used_slots == 0
 
 
 def test_scores_that_are_no_numbers_end_the_request(llm, monkeypatch):
