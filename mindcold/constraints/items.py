@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mindcold.constraints.automaton import AutomatonState
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.constraints.trie import Trie
 from mindcold.tokenizer import Tokenizer
@@ -59,7 +60,7 @@ class OneOf:
         """Nothing is written yet; ConstraintError for an item the tokenizer cannot spell."""
         if not vocabulary.eos:
             raise ConstraintError("constraint OneOf: eos_token_id: an end of text has to follow the item; give one")
-        return _Place(self._trie(vocabulary), vocabulary, 0)
+        return AutomatonState(self._trie(vocabulary), vocabulary, 0)
 
     def _trie(self, vocabulary: Vocabulary) -> Trie:
         """The items in the tokens of a vocabulary."""
@@ -91,39 +92,6 @@ class OneOf:
                 raise ConstraintError(f"constraint OneOf: {list(item)!r:.60}: an id is not below vocab_size {size}")
             else:
                 yield item
-
-
-class _Place:
-    """The nodes a text has gone through; -1 where it has left the trie."""
-
-    def __init__(self, trie: Trie, vocabulary: Vocabulary, *nodes: int):
-        self._trie, self._vocabulary, self._nodes = trie, vocabulary, list(nodes)
-
-    def advance(self, token: int) -> None:
-        node = self._nodes[-1]
-        self._nodes.append(node if token in self._vocabulary.eos else self._trie.child(node, token))
-
-    def rollback(self, count: int) -> None:
-        if count:
-            del self._nodes[-count:]
-
-    def fork(self) -> "_Place":
-        return _Place(self._trie, self._vocabulary, *self._nodes)
-
-    def value(self) -> float:
-        node = self._nodes[-1]
-        return float(node >= 0 and self._trie.final[node])
-
-    def unmet(self) -> str:
-        return "the text is none of the items" if self._nodes[-1] < 0 else "the item is not complete"
-
-    def allowed(self) -> np.ndarray:
-        mask, node = np.zeros(self._vocabulary.size, bool), self._nodes[-1]
-        if node >= 0:
-            mask[self._trie.following(node)] = True
-            if self._trie.final[node]:
-                mask[list(self._vocabulary.eos)] = True
-        return mask
 
 
 def _is_item(item: Any) -> bool:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import outlines_core
 
+from mindcold.constraints.automaton import AutomatonState
 from mindcold.constraints.protocol import ConstraintError, State, Vocabulary
 from mindcold.errors import one_line, shown
 from mindcold.isolated import TaskError, call
@@ -51,8 +52,8 @@ class Regex:
                 raise ConstraintError(f"constraint Regex: {one_line(error)}") from None
             while len(known) >= KEPT:
                 del known[next(iter(known))]
-            known[key] = outlines_core.Index.from_binary(content)
-        return _Path(known[key], vocabulary, known[key].get_initial_state())
+            known[key] = _Index(outlines_core.Index.from_binary(content))
+        return AutomatonState(known[key], vocabulary, known[key].start)
 
 
 class Json(Regex):
@@ -66,41 +67,25 @@ class Json(Regex):
             raise ConstraintError(f"constraint Json: schema: {one_line(error)}") from None
 
 
-class _Path:
-    """The states of the automaton a text has gone through."""
+class _Index:
+    """An automaton of outlines-core."""
 
-    def __init__(self, index: Any, vocabulary: Vocabulary, *states: int | None):
-        self._index, self._vocabulary, self._states = index, vocabulary, list(states)
+    def __init__(self, index: Any):
+        self._index = index
+        self.start: int = index.get_initial_state()
 
-    def advance(self, token: int) -> None:
-        state = self._states[-1]
-        if token in self._vocabulary.eos:
-            self._states.append(state)
-        else:
-            self._states.append(None if state is None else self._index.get_next_state(state, token))
+    def step(self, state: int, token: int) -> int | None:
+        """The state after one more token, None for none."""
+        found: int | None = self._index.get_next_state(state, token)
+        return found
 
-    def rollback(self, count: int) -> None:
-        if count:
-            del self._states[-count:]
+    def following(self, state: int) -> np.ndarray:
+        """Tokens that lead somewhere, int64; the end of text it was built with may be among them."""
+        return np.array(self._index.get_allowed_tokens(state) or [], np.int64)
 
-    def fork(self) -> "_Path":
-        return _Path(self._index, self._vocabulary, *self._states)
-
-    def value(self) -> float:
-        state = self._states[-1]
-        return float(state is not None and self._index.is_final_state(state))
-
-    def unmet(self) -> str:
-        return "the text does not match" if self._states[-1] is None else "the text is not complete"
-
-    def allowed(self) -> np.ndarray:
-        mask, state = np.zeros(self._vocabulary.size, bool), self._states[-1]
-        known = self._index.get_allowed_tokens(state) if state is not None else None
-        ids = np.array(known or [], np.int64)
-        mask[ids[ids < self._vocabulary.size]] = True
-        if self.value():
-            mask[list(self._vocabulary.eos)] = True
-        return mask
+    def is_final(self, state: int) -> bool:
+        """Whether a text may end here."""
+        return bool(self._index.is_final_state(state))
 
 
 def texts(tokenizer: Tokenizer, size: int) -> dict[str, list[int]]:

@@ -57,10 +57,12 @@ class Trie:
         """Tokens that may follow a node, int32, ascending."""
         return self.tokens[self.first[node] : self.first[node + 1]]
 
-    def child(self, node: int, token: int) -> int:
-        """The node after one more token, -1 for none; -1 has none."""
-        if node < 0:
-            return -1
+    def step(self, node: int, token: int) -> int | None:
+        """The node after one more token, None for none."""
         found = self.following(node)
         place = int(np.searchsorted(found, token))
-        return int(self.first[node]) + place if place < len(found) and found[place] == token else -1
+        return int(self.first[node]) + place if place < len(found) and found[place] == token else None
+
+    def is_final(self, node: int) -> bool:
+        """Whether a sequence ends at a node."""
+        return bool(self.final[node])

@@ -22,12 +22,12 @@ def test_a_trie_is_the_set_of_its_beginnings(sequences, path):
     trie, node = Trie.of(sequences, 6), 0
     for i in range(len(path) + 1):
         begun = [item for item in sequences if item[:i] == path[:i]]
-        assert (node >= 0) == bool(begun or i == 0)
-        if node < 0:
+        assert (node is not None) == bool(begun or i == 0)
+        if node is None:
             break
         assert trie.following(node).tolist() == sorted({item[i] for item in begun if len(item) > i})
-        assert trie.final[node] == (path[:i] in sequences)
-        node = trie.child(node, path[i]) if i < len(path) else node
+        assert trie.is_final(node) == (path[:i] in sequences)
+        node = trie.step(node, path[i]) if i < len(path) else node
 
 
 def test_a_hundred_thousand_items_are_arrays():
@@ -40,7 +40,7 @@ def test_a_hundred_thousand_items_are_arrays():
     for item in items[::9999]:
         node = 0
         for token in item:
-            node = trie.child(node, token)
+            node = trie.step(node, token)
         assert trie.final[node]
 
 
@@ -61,9 +61,9 @@ def test_nothing_but_the_items_can_be_written(space):
     for seed in range(60):
         found.add(write(state.fork(), seed).strip())
     assert found == set(ITEMS)
-    assert state.value() == 0 and state.unmet() == "the item is not complete"
+    assert state.value() == 0 and state.unmet() == "the text is not complete"
     state.advance(TOKENIZER.encode("zebra", add_special_tokens=False)[-1])
-    assert state.value() == 0 and not state.allowed().any() and state.unmet() == "the text is none of the items"
+    assert state.value() == 0 and not state.allowed().any() and state.unmet() == "the text does not match"
     state.rollback(1)
     assert state.allowed().any()
 
