@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from expressions import expressions
 from folders import BYTES, CONFIG, HEADER, SCALE, VALUES, adapter_files, fields, folder
 from hypothesis import strategies as st
 
@@ -11,21 +12,10 @@ from mindcold.decoding_defaults import DecodingDefaults
 
 KIND = "adapter folders"
 
-_ATOMS = st.sampled_from(
-    ["q_proj", "down_proj", ".", r"\w", r"\d", "layers", r"\.", "a", "x", "[^.]", "model", "(?!x)"]
+_EXPRESSIONS = expressions(
+    ["q_proj", "down_proj", ".", r"\w", r"\d", "layers", r"\.", "a", "x", "[^.]", "model", "(?!x)"],
+    ["*", "+", "?", "{1,30}", "*?", "{99}", "{0,70000}"],
 )
-_EXPRESSIONS = st.recursive(
-    _ATOMS,
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=2, max_size=3).map("".join),
-        st.lists(inner, min_size=2, max_size=3).map("|".join).map(lambda text: f"({text})"),
-        st.tuples(inner, st.sampled_from(["*", "+", "?", "{1,30}", "*?", "{99}", "{0,70000}"])).map(
-            lambda pair: f"(?:{pair[0]}){pair[1]}"
-        ),
-    ),
-    max_leaves=8,
-)
-"""Regular expressions, many of which backtrack without end."""
 
 _NAMES = ["r", "lora_alpha", "target_modules", "use_rslora", "bias", "modules_to_save", "peft_type", "use_dora"]
 _NAMES += ["init_lora_weights", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "layers_to_transform"]

@@ -4,6 +4,7 @@ import json
 from functools import cache
 from typing import Any
 
+from expressions import expressions
 from folders import VALUES
 from hypothesis import strategies as st
 
@@ -16,18 +17,9 @@ KIND = "constraints"
 SECONDS = 5.0
 """What an automaton may take here."""
 
-_EXPRESSIONS = st.recursive(
-    st.sampled_from(
-        ["a", "the", ".", "[a-z]", r"\d", r"\w", r"\p{L}", "é", r"\b", "(?=a)", "^", "$", "", "(", "[", r"\1"]
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=2, max_size=4).map("".join),
-        st.lists(inner, min_size=2, max_size=3).map("|".join).map(lambda text: f"({text})"),
-        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2,9}", "{300}", "{100000}", "{,3}"])).map(
-            lambda pair: f"({pair[0]}){pair[1]}"
-        ),
-    ),
-    max_leaves=6,
+_EXPRESSIONS = expressions(
+    ["a", "the", ".", "[a-z]", r"\d", r"\w", r"\p{L}", "é", r"\b", "(?=a)", "^", "$", "", "(", "[", r"\1"],
+    ["*", "+", "?", "{2,9}", "{300}", "{100000}", "{,3}"],
 )
 _BOUNDS = st.fixed_dictionaries(
     {},
