@@ -31,6 +31,11 @@ class AotContrastiveScore(ContrastiveScore):
             )
             for _ in range(2)
         )
+        for score in (
+            self.score,
+            self.masked_score,
+        ):  # operator by operator MindSpore tells shapes by name and attributes
+            score.add_prim_attr("best", best)
 
     def construct(self, expert, base, alpha_beta, allowed=None):
         if allowed is None:
