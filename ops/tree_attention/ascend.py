@@ -5,6 +5,7 @@ from mindspore import nn, ops
 from mindcold.errors import OperatorError
 from mindcold.ops.rows import Row
 from mindcold.ops.tree_attention.builtin import VisibleSlots
+from mindcold.ops.tree_attention.cache import WrittenCache
 
 ALL_MASK = 1
 """sparse_mode in which the mask [R, N] is taken as it is."""
@@ -46,21 +47,11 @@ class AscendTreeAttention(nn.Cell):
         self.heads, self.kv_heads, self.size = num_heads, num_kv_heads, head_dim
         self.scale = float(head_dim**-0.5)
         self.prepare = HiddenSlots(window)
-        self.update, self.gather, self.concat = ops.ScatterNdUpdate(), ops.Gather(), ops.Concat(axis=0)
+        self.written = WrittenCache()
 
     def construct(self, q, k, v, k_cache, v_cache, rows, context):
         slots = k_cache.shape[0]
-        real, moved = rows[Row.SEGMENT] >= 0, rows[Row.SOURCE] >= 0
-        source = ops.where(moved, rows[Row.SOURCE], slots - 1)  # the last slot is nobody's
-        target = ops.where(moved, rows[Row.TARGET], slots - 1)
-        places = self.concat((target, ops.where(real, rows[Row.SLOT], slots - 1))).reshape(-1, 1)
-        own = real.reshape(-1, 1, 1)
-        # zeros for padding: what nobody sees must still be finite, since it is multiplied by a weight of zero
-        k, v = ops.where(own, k, ops.zeros_like(k)), ops.where(own, v, ops.zeros_like(v))
-        new_k = self.concat((self.gather(k_cache, source, 0), ops.cast(k, k_cache.dtype)))
-        new_v = self.concat((self.gather(v_cache, source, 0), ops.cast(v, v_cache.dtype)))
-        k_cache = ops.depend(k_cache, self.update(k_cache, places, new_k))
-        v_cache = ops.depend(v_cache, self.update(v_cache, places, new_v))
+        k_cache, v_cache = self.written(k, v, k_cache, v_cache, rows)
         y = ops.fused_infer_attention_score(
             ops.cast(q, k_cache.dtype).reshape(1, -1, self.heads * self.size),
             k_cache.reshape(1, slots, self.kv_heads * self.size),
@@ -73,4 +64,5 @@ class AscendTreeAttention(nn.Cell):
             sparse_mode=ALL_MASK,
             inner_precise=ROWS_WITHOUT_KEYS,
         )[0]
+        own = (rows[Row.SEGMENT] >= 0).reshape(-1, 1, 1)
         return ops.where(own, ops.cast(y.reshape(q.shape), q.dtype), ops.zeros_like(q))

@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from mindcold.ops.rows import MAX_DEPTH, Row
+from mindcold.ops.tree_attention.cache import WrittenCache
 
 MASKED = np.float32(-1e30)
 """Added to the scores of slots a row does not see; finite, so that a row without any gives no NaN."""
@@ -72,7 +73,7 @@ class BuiltinTreeAttention(nn.Cell):
         self.heads, self.kv_heads, self.size = num_heads, num_kv_heads, head_dim
         self.groups, self.scale = num_heads // num_kv_heads, float(head_dim**-0.5)
         self.prepare = PoolMask(window)
-        self.update, self.gather, self.concat = ops.ScatterNdUpdate(), ops.Gather(), ops.Concat(axis=0)
+        self.written = WrittenCache()
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.mix = ops.BatchMatMul()
         self.softmax, self.sum = ops.Softmax(-1), ops.ReduceSum()
@@ -84,19 +85,8 @@ class BuiltinTreeAttention(nn.Cell):
 
     def construct(self, q, k, v, k_cache, v_cache, rows, context):
         count, slots, dtype = q.shape[0], k_cache.shape[0], q.dtype
-        q, k, v = ops.cast(q, k_cache.dtype), ops.cast(k, k_cache.dtype), ops.cast(v, v_cache.dtype)
-        real, moved = rows[Row.SEGMENT] >= 0, rows[Row.SOURCE] >= 0
-        source = ops.where(moved, rows[Row.SOURCE], slots - 1)  # the last slot is nobody's
-        target = ops.where(moved, rows[Row.TARGET], slots - 1)
-        places = self.concat((target, ops.where(real, rows[Row.SLOT], slots - 1))).reshape(-1, 1)
-        own = real.reshape(-1, 1, 1)
-        # zeros for padding, since a weight of zero does not hide what is not finite; and one write for moves and new
-        # keys, since MindSpore was seen to do the first of two after the memory of its operand had another use
-        k, v = ops.where(own, k, ops.zeros_like(k)), ops.where(own, v, ops.zeros_like(v))
-        new_k = self.concat((self.gather(k_cache, source, 0), k))
-        new_v = self.concat((self.gather(v_cache, source, 0), v))
-        k_cache = ops.depend(k_cache, self.update(k_cache, places, new_k))
-        v_cache = ops.depend(v_cache, self.update(v_cache, places, new_v))
+        q = ops.cast(q, k_cache.dtype)
+        k_cache, v_cache = self.written(k, v, k_cache, v_cache, rows)
         # what is not finite is a row's own affair: it counts where it is seen, and nowhere else
         sums = self.sum(k_cache, (1, 2)) + self.sum(v_cache, (1, 2))
         context = context + ops.where(context == 0, (sums - sums).reshape(1, -1), ops.zeros_like(context))
@@ -106,4 +96,5 @@ class BuiltinTreeAttention(nn.Cell):
         scores = scores.reshape(self.kv_heads, count, self.groups, slots) + context.reshape(1, count, 1, slots)
         weights = self.softmax(scores).reshape(self.kv_heads, count * self.groups, slots)
         y = self.mix(weights, values).reshape(self.kv_heads, count, self.groups, self.size).transpose(1, 0, 2, 3)
-        return ops.cast(y.reshape(count, self.heads, self.size) * ops.cast(real, ms.float32).reshape(-1, 1, 1), dtype)
+        real = ops.cast(rows[Row.SEGMENT] >= 0, ms.float32).reshape(-1, 1, 1)
+        return ops.cast(y.reshape(count, self.heads, self.size) * real, dtype)
