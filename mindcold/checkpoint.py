@@ -78,10 +78,8 @@ class SafetensorsFile:
         """Tensor `name` as float32; it is refused unless it has this shape, a float type and only finite values."""
         return self.lines(name, shape, hint).astype(np.float32, copy=False)
 
-    def lines(
-        self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None
-    ) -> np.ndarray:
-        """Lines first .. end - 1 of a tensor, refused as by `tensor`: as bfloat16 where they are stored so, else float32."""
+    def lines(self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Lines first .. end - 1 of a tensor, refused as by `tensor`: bfloat16 if stored so, else float32."""
         self.check(name, shape, hint)
         dtype = self.dtype(name)
         if dtype not in _DTYPES:
@@ -216,7 +214,7 @@ class Checkpoint:
         return self._file(name).tensor(name, shape, _HINT)
 
     def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
-        """Lines first .. end - 1 of a tensor that has exactly this shape: bfloat16 if they are stored so, else float32."""
+        """Lines first .. end - 1 of a tensor of exactly this shape: bfloat16 if they are stored so, else float32."""
         return self._file(name).lines(name, shape, _HINT, first, end)
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
