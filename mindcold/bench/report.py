@@ -32,6 +32,14 @@ def ratio(times: Times, over: str, under: str) -> float | None:
     return round(statistics.median(a / b for a, b in zip(times[over], times[under], strict=True)), 3)
 
 
+def median_ratio(over: Sequence[float], under: Sequence[float], draws: int = 10_000) -> dict[str, float]:
+    """Median over the rounds of one time by another, and its 95 % interval by the percentile bootstrap over them."""
+    found = np.array(over, np.float64) / np.array(under, np.float64)
+    medians = np.median(np.random.default_rng(0).choice(found, (draws, len(found))), axis=1)
+    low, high = np.percentile(medians, (2.5, 97.5))
+    return {name: round(float(value), 3) for name, value in (("ratio", np.median(found)), ("low", low), ("high", high))}
+
+
 def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Times of all tasks, and their ratios to the task of the same dtype and batch whose name ends with each base."""
     rows = []
