@@ -148,7 +148,7 @@ def ratios(times: Times) -> list[dict[str, Any]]:
         peer = min(peers, key=lambda other: statistics.median(times[other]), default="")
         for over in (peer, f"llama.cpp {name}"):
             pairs.append((f"{over} / {task}", over, task))
-        if name.startswith("step"):
+        if name.startswith("step") and name != "step 1 rows":
             pairs.append((f"{task} / 1 row", task, f"{dtype} step 1 rows"))
         if name in ("step 1 rows", *REQUESTS):
             pairs.append((f"{task} / reading the weights", task, f"{dtype} read"))
@@ -164,16 +164,18 @@ def ratios(times: Times) -> list[dict[str, Any]]:
 
 
 def agreement(tokens: Tokens) -> list[dict[str, Any]]:
-    """How many tokens of each generation of another program are ours, up to the first other one."""
+    """How many tokens of each generation of another program are ours, up to the first other one.
+
+    Beside ours in the same dtype, where that is measured, else beside all.
+    """
     rows = []
     for task, theirs in tokens.items():
         if is_ours(task):
             continue
         method = next(name for name in REQUESTS if task.endswith(f" {name}"))
         kind = task.removeprefix("peer ").removesuffix(f" {method}")
-        for dtype in (kind,) if f"{kind} {method}" in tokens else ("float32", "bfloat16", "int8"):
-            mine = tokens.get(f"{dtype} {method}")
-            if mine is not None:
-                row = {"generation": task, "beside": f"{dtype} {method}", "tokens": len(mine)}
-                rows.append(row | {"equal": equal_start(mine, theirs)})
+        own = [name for name in tokens if is_ours(name) and name.endswith(f" {method}")]
+        for other in [name for name in own if name == f"{kind} {method}"] or own:
+            equal = round(equal_start(tokens[other], theirs) * len(theirs))
+            rows.append({"generation": task, "beside": other, "tokens": len(theirs), "equal": equal})
     return rows

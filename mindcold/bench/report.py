@@ -40,6 +40,18 @@ def median_ratio(over: Sequence[float], under: Sequence[float], draws: int = 10_
     return {name: round(float(value), 3) for name, value in (("ratio", np.median(found)), ("low", low), ("high", high))}
 
 
+def context_rows(times: Times, contexts: Sequence[int], start: int) -> list[dict[str, Any]]:
+    """What a step of one row costs after each context, beside the same after `start` tokens and reading the KV."""
+    rows = []
+    for dtype in [name.removesuffix(" read") for name in times if name.endswith(" read")]:
+        for context in contexts:
+            short, keys = times[f"{dtype} step 1 rows"], times[f"{dtype} KV of {context}"]
+            figure = f"{dtype} step at {context} / (step at {start} + reading the KV)"
+            bound = [a + b for a, b in zip(short, keys, strict=True)]
+            rows.append({"figure": figure} | median_ratio(times[f"{dtype} step at {context}"], bound))
+    return rows
+
+
 def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Times of all tasks, and their ratios to the task of the same dtype and batch whose name ends with each base."""
     rows = []

@@ -58,7 +58,7 @@ def main() -> None:
                 keep = scores >= scores.max() + math.log(ALPHA)
                 scores = torch.where(keep, (1 + BETA) * scores - BETA * logits[1], torch.tensor(-math.inf))
             ids = scores.argmax().reshape(1, 1)
-            tokens.append(int(ids))
+            tokens.append(ids.item())
             times.append(1e3 * (time.perf_counter() - start))
         return {"ms": statistics.median(times[1:]), "tokens": tokens}
 

@@ -13,11 +13,8 @@ from mindcold.errors import RequestError
 if TYPE_CHECKING:
     from mindcold.bench.items import Item
 
-ROWS = (1, 2, 4, 8, 16, 32)
-"""Rows of the steps that are measured."""
-
-GREEDY = ("base greedy", "LoRA greedy")
-"""What methods are compared with."""
+GREEDY = ("base greedy", "LoRA greedy", "read")
+"""What methods are compared with; "read" is one reading of the weights."""
 
 UNNAMED = "unnamed_"
 """Before the destination of a flag that is given without the name of a benchmark."""
@@ -104,6 +101,7 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             found = tasks.of_methods(llm, args.prompt_tokens, args.new_tokens or 32, batch)
             prefix = f"{llm.dtype} " + (f"batch {batch} " if batch > 1 else "")
             todo |= {prefix + name: task for name, task in found.items()}
+        todo[f"{llm.dtype} read"] = tasks.of_memory(llm.engine.weight_bytes)
         if args.prefill_tokens:
             todo[f"{llm.dtype} prefill {args.prefill_tokens}"] = tasks.of_prefill(llm, args.prefill_tokens)
     times = tasks.run_in_turn(todo, args.rounds)
@@ -115,18 +113,24 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Milliseconds of steps in every round, by dtype."""
     from mindcold.bench import tasks
-    from mindcold.bench.report import task_rows
+    from mindcold.bench.report import context_rows, task_rows
     from mindcold.llm import load
 
     model, _ = open_model(args, folder)
+    rows = _rows(args)
+    contexts = [int(size) for size in _numbers(args.context, "--context", 1, 1 << 20)] if args.context else []
     todo: dict[str, tasks.Task] = {}
     for dtype in args.dtypes.split(","):
         llm = load(model, dtype=dtype, backend=args.backend)
-        found = tasks.of_steps(llm, ROWS, args.prompt_tokens)
+        found = tasks.of_steps(llm, rows, args.prompt_tokens)
         found["read"] = tasks.of_memory(llm.engine.weight_bytes)
+        for context in contexts:
+            found[f"step at {context}"] = tasks.of_steps(llm, (1,), context)["step 1 rows"]
+            found[f"KV of {context}"] = tasks.of_memory(context * llm.engine.slot_bytes)
         todo |= {f"{llm.dtype} {name}": task for name, task in found.items()}
     times = tasks.run_in_turn(todo, args.rounds)
-    return {"steps": task_rows(times, ("step 1 rows", "read")), "rounds": times}
+    shown = {"steps": task_rows(times, ("step 1 rows", "read"))}
+    return shown | {"contexts": context_rows(times, contexts, args.prompt_tokens), "rounds": times}
 
 
 def peers(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -148,7 +152,7 @@ def peers(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         args.new_tokens or 32,
         args.prefill_tokens,
         args.rounds,
-        ROWS,
+        _rows(args),
         args.backend,
         args.peer,
         args.peer_dtypes.split(","),
@@ -253,6 +257,11 @@ def _texts(args: argparse.Namespace, shipped: Any) -> list[str]:
 
     found = read(args.warm_up) if args.warm_up else [] if args.data else shipped("training", WARM_UP)
     return [item.prompt + item.completion for item in found]
+
+
+def _rows(args: argparse.Namespace) -> tuple[int, ...]:
+    """Rows of the steps; one row, which others are compared with, is always among them."""
+    return tuple(sorted({1, *(int(rows) for rows in _numbers(args.rows, "--rows", 1, 128))}))
 
 
 def _numbers(text: str, flag: str, low: float, high: float) -> list[float]:

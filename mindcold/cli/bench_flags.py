@@ -14,6 +14,8 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--prompt-tokens": {"type": int, "default": 64, "help": "length of the random prompt"},
     "--new-tokens": {"type": int, "help": "tokens per generation (default 32; drafts and accuracy 80)"},
     "--prefill-tokens": {"type": int, "help": "also measure a prompt of this length"},
+    "--rows": {"default": "1,2,4,8,16,32", "help": "comma-separated: rows of the steps that are measured"},
+    "--context": {"help": "comma-separated: also steps of one row after so many tokens, such as 4096,8192"},
     "--batch": {"default": "1", "help": "comma-separated: prompts decoded together"},
     "--rates": {"default": "0.5,0.7,0.9", "help": "comma-separated: shares of draft tokens that are right"},
     "--data": {
@@ -59,10 +61,13 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
         "time per token of base greedy, LoRA greedy and CoLD on random prompts, alone and in batches",
         (*RANDOM, "--dtypes", "--new-tokens", "--batch", "--prefill-tokens"),
     ),
-    "steps": ("time of steps of 1 to 32 rows beside reading the weights once", (*RANDOM, "--dtypes")),
+    "steps": (
+        "time of steps of 1 to 32 rows beside reading the weights once",
+        (*RANDOM, "--dtypes", "--rows", "--context"),
+    ),
     "peers": (
         "transformers + peft, and llama.cpp, on the same weights",
-        (*RANDOM, "--dtypes", "--new-tokens", "--prefill-tokens", *PEERS),
+        (*RANDOM, "--dtypes", "--rows", "--new-tokens", "--prefill-tokens", *PEERS),
     ),
     "drafts": ("what trigram drafts gain per token and per answer", TASK),
     "lookahead": ("what CDLH and CDSL cost and bring on keyword tasks", (*TASK, "--draft-model")),
