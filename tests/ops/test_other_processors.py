@@ -14,10 +14,11 @@ APART = OPS / "frozen_matmul" / "kernel.cc"
 """Has names of its own that another source has too."""
 
 PROCESSORS = {
-    "AVX2": "haswell",
-    "AVX-512": "skylake-avx512",
-    "AVX-512 BF16": "cooperlake",
-    "portable": "x86-64",
+    "AVX2": ("-march=haswell",),
+    "AVX-512": ("-march=skylake-avx512",),
+    "AVX-512 BF16": ("-march=cooperlake",),
+    "AMX": ("-march=sapphirerapids", "-DMINDCOLD_AMX"),
+    "portable": ("-march=x86-64",),
 }
 
 
@@ -37,7 +38,7 @@ def test_every_body_compiles_for(name, tmp_path):
     machine = subprocess.run([build.compiler(), "-dumpmachine"], capture_output=True, text=True, timeout=60).stdout
     if not machine.startswith("x86_64"):
         pytest.skip(f"g++ is for {machine.strip()}")
-    compile_all(build.compiler(), tmp_path, f"-march={PROCESSORS[name]}")
+    compile_all(build.compiler(), tmp_path, *PROCESSORS[name])
 
 
 def test_every_body_compiles_for_neon(tmp_path):
