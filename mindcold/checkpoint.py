@@ -1,22 +1,27 @@
 """The weights of a HuggingFace folder: tensors read by name from one or several safetensors files."""
 
+import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from mindcold.config import ModelConfig
 from mindcold.errors import MindcoldError, ModelError, one_line, shown
 from mindcold.fields import read_json
-from mindcold.files import is_file
+from mindcold.files import is_file, reason
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _SAME_LINES = 1024
 _HINT = "config.json and the weights disagree"
-_DTYPES = ("F32", "F16", "BF16", "F64")
+_DTYPES = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16, "F64": np.float64}
+_INFINITE = 0x7F80
+"""Bits of the infinite bfloat16; those of NaN are greater, those of all other values less."""
 
 
 class SafetensorsFile:
@@ -33,6 +38,7 @@ class SafetensorsFile:
                 self._kinds[name] = tuple(part.get_shape()), part.get_dtype()
             self.names = frozenset(self._kinds)
             self.metadata: dict[str, str] = file.metadata() or {}
+            self._offsets = self._header()
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
@@ -68,25 +74,51 @@ class SafetensorsFile:
                 f"{self.path}: {name}: shape {list(self.shape(name))}, but {list(shape)} is expected; {hint}"
             )
 
-    def tensor(
-        self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None
-    ) -> np.ndarray:
-        """Tensor `name`, or its lines first .. end - 1, as float32.
+    def tensor(self, name: str, shape: tuple[int, ...], hint: str) -> np.ndarray:
+        """Tensor `name` as float32; it is refused unless it has this shape, a float type and only finite values."""
+        return self.lines(name, shape, hint).astype(np.float32, copy=False)
 
-        It is refused unless it has this shape, a float type and only finite values.
-        """
+    def lines(self, name: str, shape: tuple[int, ...], hint: str, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Lines first .. end - 1 of a tensor, refused as by `tensor`: bfloat16 if stored so, else float32."""
         self.check(name, shape, hint)
-        with self._reading() as file:
-            part = file.get_slice(name)
-            dtype = part.get_dtype()
-            if dtype not in _DTYPES:
-                raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
-            raw = part[first : min(end or shape[0], shape[0])] if shape else file.get_tensor(name)
+        dtype = self.dtype(name)
+        if dtype not in _DTYPES:
+            raise self.error(f"{self.path}: {name}: dtype {dtype} is not supported, only {', '.join(_DTYPES)}")
+        raw = self._stored(name, first, end)
+        if dtype == "BF16":
+            unsigned = raw & np.uint16(0x7FFF)
+            finite, value = unsigned.max(initial=0) < _INFINITE, raw.view(ml_dtypes.bfloat16)
+        else:
             with np.errstate(over="ignore"):
-                value = np.ascontiguousarray(raw, dtype=np.float32)
-        if not np.isfinite(value).all():
+                value = raw.astype(np.float32, copy=False)
+            finite = bool(np.isfinite(value).all())
+        if not finite:
             raise self.error(f"{self.path}: {name}: holds NaN or infinite values; the file is damaged")
         return value
+
+    def _stored(self, name: str, first: int, end: int | None) -> np.ndarray:
+        """Lines of a tensor as they are in the file, read and not mapped: what is mapped once for each takes longer."""
+        shape, kind = self.shape(name), np.dtype(_DTYPES[self.dtype(name)])
+        line = math.prod(shape[1:])
+        lines = (min(end or shape[0], shape[0]) - first,) if shape else ()
+        count = math.prod(lines) * line
+        try:
+            value = np.fromfile(self.path, kind, count, offset=self._offsets[name] + first * line * kind.itemsize)
+        except OSError as error:
+            raise self.error(f"{self.path}: {reason(error)}") from None
+        if value.size < count:
+            raise self.error(f"{self.path}: truncated while it was read")
+        return value.reshape(*lines, *shape[1:])
+
+    def _header(self) -> dict[str, int]:
+        """Where each tensor begins in the file, which has been found to be sound."""
+        with self.path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            return {
+                name: 8 + size + entry["data_offsets"][0]
+                for name, entry in json.loads(file.read(size)).items()
+                if name != "__metadata__"
+            }
 
 
 def find_safetensors(folder: Path, stem: str, error: type[MindcoldError]) -> list[Path]:
@@ -130,7 +162,7 @@ class TensorSource(Protocol):
         ...
 
     def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
-        """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
+        """Lines first .. end - 1 of a tensor that has exactly this shape: float32, or bfloat16 where that is exact."""
         ...
 
     def shared(self, names: tuple[str, ...]) -> Any | None:
@@ -179,11 +211,11 @@ class Checkpoint:
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Tensor `name` as float32 of exactly this shape."""
-        return self.rows(name, shape, 0, None)
+        return self._file(name).tensor(name, shape, _HINT)
 
     def rows(self, name: str, shape: tuple[int, ...], first: int, end: int | None) -> np.ndarray:
-        """Lines first .. end - 1 of a tensor that has exactly this shape, float32."""
-        return self._file(name).tensor(name, shape, _HINT, first, end)
+        """Lines first .. end - 1 of a tensor of exactly this shape: bfloat16 if they are stored so, else float32."""
+        return self._file(name).lines(name, shape, _HINT, first, end)
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Refuse a tensor that is missing or has another shape, unread."""

@@ -118,9 +118,14 @@ def _built(source: Path, folder: Path, stem: str) -> Path:
 def _key(source: Path) -> str:
     headers = sorted(source.parent.parent.rglob("*.h"))  # operators are made of one another's
     parts = [path.read_bytes() for path in (source, *headers)]
-    version = subprocess.run([str(compiler()), "--version"], capture_output=True, timeout=60).stdout
+    version = _version(str(compiler()))
     machine = platform.machine() + cpu_flags()
     return hashlib.sha256(b"\0".join([*parts, " ".join(flags()).encode(), version, machine.encode()])).hexdigest()[:20]
+
+
+@cache
+def _version(program: str) -> bytes:
+    return subprocess.run([program, "--version"], capture_output=True, timeout=60).stdout
 
 
 def cpu_flags() -> str:

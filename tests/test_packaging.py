@@ -24,7 +24,7 @@ CODE = (".py", ".cc", ".h", ".typed")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 _TORCH = {"torch", "transformers", "peft"}
-OTHERS = {"peer.py": _TORCH, "peft_peer.py": _TORCH, "llama_cpp.py": {"llama_cpp", "gguf"}}
+OTHERS = {"transformers_peer.py": _TORCH, "llama_cpp_peer.py": {"llama_cpp"}}
 """Programs that are measured beside mindcold, in interpreters of their own, and what these have."""
 
 ON_ASCEND = {"triton"}

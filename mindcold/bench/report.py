@@ -32,6 +32,26 @@ def ratio(times: Times, over: str, under: str) -> float | None:
     return round(statistics.median(a / b for a, b in zip(times[over], times[under], strict=True)), 3)
 
 
+def median_ratio(over: Sequence[float], under: Sequence[float], draws: int = 10_000) -> dict[str, float]:
+    """Median over the rounds of one time by another, and its 95 % interval by the percentile bootstrap over them."""
+    found = np.array(over, np.float64) / np.array(under, np.float64)
+    medians = np.median(np.random.default_rng(0).choice(found, (draws, len(found))), axis=1)
+    low, high = np.percentile(medians, (2.5, 97.5))
+    return {name: round(float(value), 3) for name, value in (("ratio", np.median(found)), ("low", low), ("high", high))}
+
+
+def context_rows(times: Times, contexts: Sequence[int], start: int) -> list[dict[str, Any]]:
+    """What a step of one row costs after each context, beside the same after `start` tokens and reading the KV."""
+    rows = []
+    for dtype in [name.removesuffix(" read") for name in times if name.endswith(" read")]:
+        for context in contexts:
+            short, keys = times[f"{dtype} step 1 rows"], times[f"{dtype} KV of {context}"]
+            figure = f"{dtype} step at {context} / (step at {start} + reading the KV)"
+            bound = [a + b for a, b in zip(short, keys, strict=True)]
+            rows.append({"figure": figure} | median_ratio(times[f"{dtype} step at {context}"], bound))
+    return rows
+
+
 def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Times of all tasks, and their ratios to the task of the same dtype and batch whose name ends with each base."""
     rows = []

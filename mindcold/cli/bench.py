@@ -1,81 +1,37 @@
 """`mindcold bench`: ways of decoding beside each other in one run, as times and ratios."""
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindcold.cli import params
+from mindcold.cli.bench_flags import BENCHMARKS, COMMON, FLAGS
 from mindcold.cli.task_data import check_output
 from mindcold.errors import RequestError
 
 if TYPE_CHECKING:
     from mindcold.bench.items import Item
 
-ROWS = (1, 2, 4, 8, 16, 32)
-"""Rows of the steps that are measured."""
+GREEDY = ("base greedy", "LoRA greedy", "read")
+"""What methods are compared with; "read" is one reading of the weights."""
 
-GREEDY = ("base greedy", "LoRA greedy")
-"""What methods are compared with."""
-
-FLAGS: dict[str, dict[str, Any]] = {
-    "--model": {"default": "tiny-base", "help": "model folder or zoo name"},
-    "--adapter": {"help": "adapter folder or zoo name (default one of the zoo, for tiny-base)"},
-    "--shape": {"help": "random weights of this shape instead: qwen2.5-0.5b or llama3.2-1b"},
-    "--dtype": {"default": "auto", "help": "auto, float32, bfloat16 or int8"},
-    "--dtypes": {"default": "auto", "help": "comma-separated: auto, float32, bfloat16, int8"},
-    "--backend": {"default": "auto", "help": "body of the operators"},
-    "--prompt-tokens": {"type": int, "default": 64, "help": "length of the random prompt"},
-    "--new-tokens": {"type": int, "help": "tokens per generation (default 32; drafts and accuracy 80)"},
-    "--prefill-tokens": {"type": int, "help": "also measure a prompt of this length"},
-    "--batch": {"default": "1", "help": "comma-separated: prompts decoded together"},
-    "--rates": {"default": "0.5,0.7,0.9", "help": "comma-separated: shares of draft tokens that are right"},
-    "--data": {
-        "action": params.AsPath,
-        "metavar": "FILE",
-        "help": "JSONL with prompt (lookahead: and keywords) instead",
-    },
-    "--warm-up": {
-        "action": params.AsPath,
-        "metavar": "FILE",
-        "help": "JSONL with prompt and completion to fill draft tables from",
-    },
-    "--count": {"type": int, "default": 40, "help": "prompts"},
-    "--validation": {
-        "action": "store_true",
-        "help": "of the shipped tasks the validation split, to choose settings on",
-    },
-    "--only": {"nargs": "+", "default": (), "metavar": "NAME", "help": "cases whose names hold one of these"},
-    "--draft-model": {"default": "tiny-draft", "help": "model that drafts for CDSL: folder or zoo name"},
-    "--rounds": {"type": int, "default": 5, "help": "measured rounds, everything in turn"},
-    "--output": {"action": params.AsPath, "metavar": "FOLDER", "help": "also write the result there, as JSON"},
-    "--json": {"action": "store_true", "help": "print one JSON object"},
-}
-COMMON = ("--model", "--adapter", "--backend", "--output", "--json")
-TASK = ("--dtype", "--data", "--count", "--validation", "--rounds", "--new-tokens", "--only", "--warm-up")
-RANDOM = ("--shape", "--prompt-tokens", "--rounds")
-BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "methods": (
-        "time per token of base greedy, LoRA greedy and CoLD on random prompts, alone and in batches",
-        (*RANDOM, "--dtypes", "--new-tokens", "--batch", "--prefill-tokens"),
-    ),
-    "steps": ("time of steps of 1 to 32 rows beside reading the weights once", (*RANDOM, "--dtypes")),
-    "drafts": ("what trigram drafts gain per token and per answer", TASK),
-    "lookahead": ("what CDLH and CDSL cost and bring on keyword tasks", (*TASK, "--draft-model")),
-    "replay": ("what drafts with set hit rates gain", (*RANDOM, "--dtype", "--new-tokens", "--rates")),
-    "accuracy": ("what a weight dtype costs in exactness", ("--data", "--count", "--validation", "--new-tokens")),
-}
-"""Name to summary and flags; the function of the name measures."""
+UNNAMED = "unnamed_"
+"""Before the destination of a flag that is given without the name of a benchmark."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One subcommand for each benchmark; `mindcold bench` alone is `methods`."""
+    """One subcommand for each benchmark; `mindcold bench` alone is `methods`, with flags it is `peers`."""
     parser.set_defaults(benchmark=None)
+    flags = parser.add_argument_group("flags of peers, which need not be named")
+    for flag in (*BENCHMARKS["peers"][1], *COMMON):
+        known = {name: value for name, value in FLAGS[flag].items() if name != "default"}
+        flags.add_argument(flag, dest=UNNAMED + _name(flag), default=argparse.SUPPRESS, **known)
     commands = parser.add_subparsers(metavar="benchmark", title="benchmarks (default methods)")
-    for name, (summary, flags) in BENCHMARKS.items():
+    for name, (summary, names) in BENCHMARKS.items():
         own = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         own.set_defaults(benchmark=name)
-        for flag in (*flags, *COMMON):
+        for flag in (*names, *COMMON):
             default = FLAGS[flag].get("default")
             shown = f" (default {default})" if default else ""
             own.add_argument(flag, **FLAGS[flag] | {"help": FLAGS[flag]["help"] + shown})
@@ -85,16 +41,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
     from mindcold.bench.report import show
 
-    if args.benchmark is None:
-        parser = argparse.ArgumentParser()
-        add_arguments(parser)
-        args = parser.parse_args(["methods"])
+    args = _named(args)
     for name in ("prompt_tokens", "new_tokens", "prefill_tokens", "count", "rounds"):
         value, least = getattr(args, name, None), 2 if name == "new_tokens" else 1
         if value is not None and value < least:
             raise RequestError(f"--{name.replace('_', '-')}: a number of at least {least} is expected, found {value}")
     check_output(args.output, args.benchmark)
-    measure = {"methods": methods, "steps": steps, "drafts": drafts}
+    measure = {"methods": methods, "steps": steps, "drafts": drafts, "peers": peers}
     measure |= {"lookahead": lookahead, "replay": replay, "accuracy": accuracy}
     with tempfile.TemporaryDirectory(prefix="mindcold-bench-") as folder:
         result = measure[args.benchmark](args, Path(folder))
@@ -115,6 +68,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _named(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments of a benchmark, also where none is named."""
+    given = {name.removeprefix(UNNAMED): value for name, value in vars(args).items() if name.startswith(UNNAMED)}
+    if args.benchmark is not None:
+        if given:
+            raise RequestError(f"--{min(given).replace('_', '-')}: goes after {args.benchmark}")
+        return args
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(["peers" if given else "methods"])
+    vars(args).update(given)
+    return args
+
+
 def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Milliseconds of every method in every round, by dtype and batch."""
     from mindcold.bench import tasks
@@ -130,6 +101,7 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             found = tasks.of_methods(llm, args.prompt_tokens, args.new_tokens or 32, batch)
             prefix = f"{llm.dtype} " + (f"batch {batch} " if batch > 1 else "")
             todo |= {prefix + name: task for name, task in found.items()}
+        todo[f"{llm.dtype} read"] = tasks.of_memory(llm.engine.weight_bytes)
         if args.prefill_tokens:
             todo[f"{llm.dtype} prefill {args.prefill_tokens}"] = tasks.of_prefill(llm, args.prefill_tokens)
     times = tasks.run_in_turn(todo, args.rounds)
@@ -141,18 +113,59 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Milliseconds of steps in every round, by dtype."""
     from mindcold.bench import tasks
-    from mindcold.bench.report import task_rows
+    from mindcold.bench.report import context_rows, task_rows
     from mindcold.llm import load
 
     model, _ = open_model(args, folder)
+    rows = _rows(args)
+    contexts = [int(size) for size in _numbers(args.context, "--context", 1, 1 << 20)] if args.context else []
     todo: dict[str, tasks.Task] = {}
     for dtype in args.dtypes.split(","):
         llm = load(model, dtype=dtype, backend=args.backend)
-        found = tasks.of_steps(llm, ROWS, args.prompt_tokens)
+        found = tasks.of_steps(llm, rows, args.prompt_tokens)
         found["read"] = tasks.of_memory(llm.engine.weight_bytes)
+        for context in contexts:
+            found[f"step at {context}"] = tasks.of_steps(llm, (1,), context)["step 1 rows"]
+            found[f"KV of {context}"] = tasks.of_memory(context * llm.engine.slot_bytes)
         todo |= {f"{llm.dtype} {name}": task for name, task in found.items()}
     times = tasks.run_in_turn(todo, args.rounds)
-    return {"steps": task_rows(times, ("step 1 rows", "read")), "rounds": times}
+    shown = {"steps": task_rows(times, ("step 1 rows", "read"))}
+    return shown | {"contexts": context_rows(times, contexts, args.prompt_tokens), "rounds": times}
+
+
+def peers(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Other programs in turn with mindcold: times, ratios, and how many of their tokens are ours."""
+    from mindcold.bench import gguf_copy, peers, pictures
+    from mindcold.bench.report import task_rows
+
+    _require(args.peer or args.llama, "--peer or --llama: the interpreter of another program is expected")
+    if args.picture:
+        pictures.require_matplotlib()
+    if args.llama:
+        gguf_copy.require_gguf()
+    model, adapter = open_model(args, folder)
+    setting = peers.Setting(
+        model,
+        find_adapter(adapter),
+        args.dtypes.split(","),
+        args.prompt_tokens,
+        args.new_tokens or 32,
+        args.prefill_tokens,
+        args.rounds,
+        _rows(args),
+        args.backend,
+        args.peer,
+        args.peer_dtypes.split(","),
+        args.peer_copies,
+        args.llama,
+    )
+    times, tokens = peers.measure(setting, folder)
+    if args.picture:
+        pictures.steps(times, f"{args.shape or args.model}, {os.cpu_count()} cores", args.picture)
+    named = {name: values for name, values in times.items() if name.endswith(tuple(peers.REQUESTS))}
+    others = {name: values for name, values in times.items() if name not in named}
+    found = {"methods": task_rows(named), "others": task_rows(others), "figures": peers.ratios(times)}
+    return found | {"tokens": peers.agreement(tokens), "rounds": times}
 
 
 def drafts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -224,6 +237,13 @@ def open_model(args: argparse.Namespace, folder: Path, adapter: str = "tiny-step
     return find_folder(args.model), args.adapter or (adapter if args.model == "tiny-base" else None)
 
 
+def find_adapter(adapter: str | Path | None) -> Path | None:
+    """The folder of an adapter, if there is one."""
+    from mindcold.model_folder import find_folder
+
+    return None if adapter is None else find_folder(adapter)
+
+
 def _items(args: argparse.Namespace, shipped: Any) -> "list[Item]":
     from mindcold.bench.items import read
 
@@ -237,6 +257,11 @@ def _texts(args: argparse.Namespace, shipped: Any) -> list[str]:
 
     found = read(args.warm_up) if args.warm_up else [] if args.data else shipped("training", WARM_UP)
     return [item.prompt + item.completion for item in found]
+
+
+def _rows(args: argparse.Namespace) -> tuple[int, ...]:
+    """Rows of the steps; one row, which others are compared with, is always among them."""
+    return tuple(sorted({1, *(int(rows) for rows in _numbers(args.rows, "--rows", 1, 128))}))
 
 
 def _numbers(text: str, flag: str, low: float, high: float) -> list[float]:

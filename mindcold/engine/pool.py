@@ -97,13 +97,11 @@ class KVPool:
         return 2 * size * shape.num_hidden_layers * shape.num_key_value_heads * shape.head_dim
 
     def _parameter(self, old: ms.Parameter | None, name: str) -> ms.Parameter:
-        values = np.zeros((self.slots, self.shape.num_key_value_heads, self.shape.head_dim), np.float32)
+        shape = (self.slots, self.shape.num_key_value_heads, self.shape.head_dim)
+        values = np.zeros(shape, ms.dtype_to_nptype(self.dtype))
         if old is not None:
             values[: old.shape[0]] = old.asnumpy()
-        tensor = ms.Tensor.from_numpy(values)
-        return ms.Parameter(
-            tensor if self.dtype == ms.float32 else tensor.astype(self.dtype), name=name, requires_grad=False
-        )
+        return ms.Parameter(ms.Tensor.from_numpy(values), name=name, requires_grad=False)
 
     def read(self, slots: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Keys and values of some slots, float32 [slots, kv_heads, head_dim], for each layer."""

@@ -25,6 +25,7 @@ class ScoreStep(nn.Cell):
         self.network, self.contrast, self.scores = network, contrast, scores
         self.score, self.verify = contrastive_score.body(backend, best=best), tree_verify.body(backend)
         self.stack, self.sum = ops.Stack(), ops.ReduceSum()
+        self.lines, self.columns, self.concat = ops.Unstack(), ops.Unstack(axis=1), ops.Concat()
 
     @staticmethod
     def in_graph(backend: str) -> bool:
@@ -32,21 +33,23 @@ class ScoreStep(nn.Cell):
         return contrastive_score.choose(backend).in_graph and tree_verify.choose(backend).in_graph
 
     def construct(self, rows, heads, alpha_beta, allowed=None):
+        lines = self.lines(heads)  # an index of a tensor takes far longer to compile
         if self.contrast:
-            logits = self.network(rows, heads[:2].reshape(-1))
+            logits = self.network(rows, self.concat(lines[:2]))
             out = self.score.stacked(logits, alpha_beta, allowed)
             sums = self.sum(logits, -1)
             expert, base = sums[: alpha_beta.shape[0]], sums[alpha_beta.shape[0] :]
         else:
-            logits = self.network(rows, heads[0])
+            logits = self.network(rows, lines[0])
             out = self.score(logits, logits, alpha_beta, allowed)
             expert = base = self.sum(logits, -1)
-        return self.chosen(out, expert, base, alpha_beta, heads[2], heads[3])
+        return self.chosen(out, expert, base, alpha_beta, lines[2], lines[3])
 
     def chosen(self, out, expert, base, alpha_beta, tokens, parents):
         """What the step gives: of the score's outputs, each head's sums of logits, its token and its parent."""
         scores, token, logprob = out[:3]
-        read = ops.select(alpha_beta[:, 1] == 0, expert, base)  # where beta is 0 the amateur may hold anything
+        beta = self.columns(alpha_beta)[1]
+        read = ops.select(beta == 0, expert, base)  # where beta is 0 the amateur may hold anything
         logprob = logprob + (expert - expert) + (read - read)  # nothing, or NaN; a constant NaN is lost in graphs
         chosen = self.stack((token, self.verify(token, tokens, parents)))
         return ((chosen, logprob, scores) if self.scores else (chosen, logprob)) + out[3:]

@@ -70,6 +70,7 @@ class CausalLM(nn.Cell):
         self.head = Head(weights, bank)
         self.padding = PADDING
         self.gather = ops.Gather()
+        self.lines = ops.Unstack()
 
     def renew(self, stack: ModelStack) -> bool:
         """Take other layers of the same model without compiling anew; False where that cannot be."""
@@ -79,9 +80,10 @@ class CausalLM(nn.Cell):
         return True
 
     def construct(self, rows, take):
-        adapter = rows[Row.ADAPTER]
-        cos, sin = self.angles(rows[Row.POSITION])
-        x = self.decoder(self.embed(rows[Row.TOKEN], adapter), adapter, cos, sin, rows)
+        lines = self.lines(rows)  # an index of a tensor takes far longer to compile
+        adapter = lines[Row.ADAPTER]
+        cos, sin = self.angles(lines[Row.POSITION])
+        x = self.decoder(self.embed(lines[Row.TOKEN], adapter), adapter, cos, sin, rows)
         wanted = ops.maximum(take, 0)
         adapter = ops.where(take < 0, self.padding, self.gather(adapter, wanted, 0))
         return self.head(self.gather(x, wanted, 0), adapter)

@@ -44,7 +44,7 @@ class Weights:
                 for first in range(0, shape[0], ROWS_AT_ONCE):
                     weight.put(first, checkpoint.rows(f"{name}.weight", shape, first, first + ROWS_AT_ONCE))
             else:
-                tensors = [checkpoint.tensor(f"{part}.weight", self._shapes[part]) for part in parts]
+                tensors = [checkpoint.rows(f"{part}.weight", self._shapes[part], 0, None) for part in parts]
                 weight.put(0, np.concatenate(tensors))
             weight.freeze()
             self._matrices[name] = weight

@@ -39,7 +39,7 @@ class PackedWeight:
         self._pairs: dict[tuple[int, int], PackedPair] = {}
 
     def put(self, first: int, weight: np.ndarray) -> None:
-        """Store the outputs from `first` (a multiple of 32) on: float32 [n, in]."""
+        """Store the outputs from `first` (a multiple of 32) on: float32 or bfloat16 [n, in]."""
         value, scale = stored(weight, self.dtype)
         if scale is not None:
             self._scale[first : first + len(scale)] = scale
@@ -54,10 +54,12 @@ class PackedWeight:
         count, inputs = len(value) // PANEL, self.shape[1]
         target = self._panels[panel : panel + count]
         if self.dtype == "bfloat16":
-            pairs = self._panels.shape[1]
-            paired = np.zeros((len(value), 2 * pairs), np.uint16)
-            paired[:, :inputs] = value.view(np.uint16)
-            target.reshape(count, pairs, PANEL, 2)[...] = paired.reshape(count, PANEL, pairs, 2).transpose(0, 2, 1, 3)
+            halves = np.ascontiguousarray(value).view(np.uint16)
+            if inputs % 2:
+                halves = np.zeros((len(value), inputs + 1), np.uint16)
+                halves[:, :inputs] = value.view(np.uint16)
+            pairs = halves.view(np.uint32)  # both halves of a pair move together
+            target.view(np.uint32)[...] = pairs.reshape(count, PANEL, pairs.shape[1]).transpose(0, 2, 1)
         else:
             target[...] = value.reshape(count, PANEL, inputs).transpose(0, 2, 1)
 

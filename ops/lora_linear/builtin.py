@@ -29,7 +29,7 @@ class DenseWeight:
         del self._value
 
     def put(self, first: int, weight: np.ndarray) -> None:
-        """Store the outputs from `first` on: float32 [n, in]."""
+        """Store the outputs from `first` on: float32 or bfloat16 [n, in]."""
         self._value[first : first + len(weight)] = restored(*stored(weight, self.dtype))
 
     def same(self, other: "DenseWeight") -> bool:

@@ -66,18 +66,19 @@ def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def stored(weight: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """A float32 weight [out, in] as it is kept, and the scale [out] of each output for int8.
+    """A weight [out, in], float32 or bfloat16, as it is kept, and the scale [out] of each output for int8.
 
     bfloat16 rounds to nearest even; int8 is weight-only, symmetric, one scale per output: max |w| / 127.
     """
     if dtype == "int8":
+        weight = weight.astype(np.float32, copy=False)
         scale = np.abs(weight).max(axis=1) / np.float32(127)
         safe = np.where(scale > 0, scale, np.float32(1))
         return np.rint(weight / safe[:, None]).astype(np.int8), safe.astype(np.float32)
     if dtype == "bfloat16":
         import ml_dtypes
 
-        return weight.astype(ml_dtypes.bfloat16), None
+        return weight.astype(ml_dtypes.bfloat16, copy=False), None
     return weight.astype(np.float32, copy=False), None
 
 

@@ -10,9 +10,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-import pictures
-
-from mindcold.bench import generations
+from mindcold.bench import generations, pictures
 from mindcold.bench.cases import DRAFTS, Case
 from mindcold.bench.drafts import NEW_TOKENS, rows
 from mindcold.bench.items import WARM_UP, Item, arithmetic

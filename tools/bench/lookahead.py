@@ -10,9 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pictures
-
-from mindcold.bench import cases, generations
+from mindcold.bench import cases, generations, pictures
 from mindcold.bench.items import WARM_UP, Item, words
 from mindcold.bench.lookahead import NEW_TOKENS, rows
 from mindcold.bench.report import show
