@@ -50,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=TARGETS,
         help=f'names, comma-separated, a regular expression for whole paths, or "all-linear" (default {TARGETS})',
     )
+    lora.add_argument(
+        "--modules-to-save",
+        help="embed_tokens, lm_head or both, comma-separated: trained as a whole beside the updates",
+    )
     lora.add_argument("--lora-dropout", type=float, default=0.0)
     lora.add_argument(
         "--dtype",

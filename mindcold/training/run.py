@@ -35,6 +35,7 @@ from mindcold.training.trainer import Outcome, Trainer
 # flags that have to be the same for a run to go on as if it had not stopped; files are compared by content
 _IDENTITY = (
     *("lora_rank", "lora_alpha", "target_modules", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern"),
+    "modules_to_save",
     *("steps", "epochs", "batch_size", "accumulation", "sequence_length", "pack", "one_length", "learning_rate"),
     *("schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "evaluate_every", "patience"),
 )
@@ -155,6 +156,7 @@ class TrainingRun:
         return LoraSettings(
             *(args.lora_rank, alpha, targets_of(args.target_modules), args.seed, args.lora_dropout, args.use_rslora),
             *patterns,
+            _names(args.modules_to_save or ""),
         )
 
     def _base_dtype(self) -> str:
@@ -250,6 +252,10 @@ def targets_of(text: str) -> tuple[str, ...] | str:
     """Names of a comma-separated list, else the text: a regular expression or "all-linear"."""
     if text.lower() == "all-linear" or not text.replace("_", "").replace(",", "").replace(" ", "").isalnum():
         return text
+    return _names(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -269,3 +269,22 @@ def test_tensorboard_below_the_output_or_where_it_is_asked_for(data, tmp_path, c
         len(error) == 2 and "corpus.txt is no folder" in error[0] and "pip install 'mindcold[tensorboard]'" in error[1]
     )
     assert not (tmp_path / "c").exists()
+
+
+def test_head_and_embedding_in_an_adapter(trained, data, tmp_path, capsys):
+    flags = ["train", "--model", str(trained), "--data", str(data / "examples.jsonl"), *SHORT, *LORA]
+    flags += ["--target-modules", "q_proj,lm_head", "--output", str(tmp_path / "a")]
+    assert main([*flags, "--modules-to-save", "embed_tokens,norm"]) == 1
+    error = capsys.readouterr().err
+    assert "modules_to_save: 'norm' is not supported" in error and error.count("\n") == 1
+    assert not (tmp_path / "a").exists()
+    assert main([*flags, "--modules-to-save", "embed_tokens"]) == 0
+    raw = json.loads((tmp_path / "a" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert raw["modules_to_save"] == ["embed_tokens"] and raw["target_modules"] == ["q_proj", "lm_head"]
+    adapter = read_adapter(tmp_path / "a", ModelConfig.from_folder(trained))
+    assert set(adapter.pairs) == {"model.layers.0.self_attn.q_proj", "lm_head"}
+    before = load_file(trained / "model.safetensors")["model.embed_tokens.weight"]
+    moved = adapter.replaced["model.embed_tokens"] - before
+    assert moved.any() and np.abs(moved).max() < 0.1 and adapter.pairs["lm_head"].b.any()
+    assert main(flags) == 1
+    assert "modules_to_save: the run had" in capsys.readouterr().err

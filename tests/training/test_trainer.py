@@ -88,7 +88,15 @@ def test_lora_moves_b_and_is_read_back(tmp_path, config, make_trainer):
         assert np.allclose(half.pairs[module].a, pair.a, rtol=2**-8, atol=0)
 
 
-@pytest.mark.parametrize("lora", [None, LoraSettings(2, 4.0, "all-linear", dropout=0.25)], ids=["whole", "lora"])
+@pytest.mark.parametrize(
+    "lora",
+    [
+        None,
+        LoraSettings(2, 4.0, "all-linear", dropout=0.25),
+        LoraSettings(2, 4.0, ("q_proj", "lm_head"), dropout=0.25, saved=("embed_tokens",)),
+    ],
+    ids=["whole", "lora", "head and embedding"],
+)
 def test_a_resumed_run_is_bit_by_bit_an_uninterrupted_one(tmp_path, make_trainer, rows, lora):
     held_out = TrainingSet(rows[::5], LENGTH, 2, 0)
     make_trainer = partial(make_trainer, dtype="bfloat16")  # of the base below an adapter
