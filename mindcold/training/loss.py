@@ -69,7 +69,10 @@ class HeadLoss(nn.Cell):
             z = self.by_rows(low, operands[linear.a]) * linear.scaling
             wanted_b = self.gather(operands[linear.b], labels, 0)
             own = own + (z * wanted_b).sum(-1, keepdims=True)
-        losses = ops.log(sums) + highest - own
+        # in float32 the last digit of a logarithm depends on how MindSpore deals the positions out to threads, which it
+        # tries out in the first launches of a process: a resumed run would have other losses
+        logarithms = ops.cast(ops.log(ops.cast(sums, ms.float64)), ms.float32)
+        losses = logarithms + highest - own
         total = (losses * counts).sum()
         if not self.gradient:
             return total

@@ -16,7 +16,7 @@ from mindcold.training.batch import Batch
 from mindcold.training.export import export_adapter
 from mindcold.training.layer import norm, norm_backward
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.loss import IGNORED, SLICE, HeadLoss
 from mindcold.training.model import TrainingLM, initial_weights
 from mindcold.training.run import StoredWeights
 from tests.folders import LLAMA, write_model
@@ -181,6 +181,19 @@ def test_the_scaled_loss_is_the_cross_entropy(config):
         batch = batch_of(tokens, labels, scale=0.25, room=room)
         assert float(network.loss(batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
         assert float(network.gradients(batch)[0].asnumpy()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_first_losses_of_a_process_are_its_later_ones(config):
+    """MindSpore tries out how to deal an operator out to threads: a new process computes as one that is warm."""
+    rng = np.random.default_rng(10)
+    network = TrainingLM(config, random_weights(config, rng))
+    for place in (16, 17, 32, 33, 34, 35):  # those at the end of what a thread gets
+        tokens, labels = (rng.integers(3, config.vocab_size, (3, 12)).astype(np.int32) for _ in range(2))
+        batch = batch_of(tokens, labels)
+        batch = replace(batch, labels=np.where(np.arange(36) == place, batch.labels, IGNORED).astype(np.int32))
+        x = network._states(batch)
+        cold = HeadLoss(network._head_plan(dropout=False), gradient=False)
+        assert len({float(network._by_slice(cold, x, batch)[0].asnumpy()) for _ in range(20)}) == 1
 
 
 def test_slices_and_empty_places_change_no_gradient(config):
