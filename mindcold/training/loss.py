@@ -11,8 +11,12 @@ from mindcold.training.linear import Linear, LinearPlan
 IGNORED = -100
 """Label of positions that do not count in the loss."""
 
-SLICE = 256
-"""Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph."""
+SLICE, WHOLE_SLICE = 64, 256
+"""Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph.
+
+The graph takes several times the memory of its logits. More at a time where the head itself is trained, whose gradient is
+as large as it is and has to be added up.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,9 @@ class HeadLoss(nn.Cell):
         total = (losses * counts).sum()
         if not self.gradient:
             return total
-        d = exponentials * (counts / sums)
-        dh, gradients = linear.backward(hidden, d, operands)
-        dh = dh - wanted * counts
+        factor = counts / sums  # of the rows of the gradient, taken out of it: it is as large as the logits
+        dh, gradients = linear.backward(hidden * factor, exponentials, operands)
+        dh = dh * factor - wanted * counts
         if linear.trained:
             gradients = (gradients[0] - self.segments(hidden * counts, labels, self.vocab),)
         if linear.adapted:

@@ -19,7 +19,7 @@ from mindcold.training.batch import Batch
 from mindcold.training.layer import HEAD_NORMS, MODULES, NORMS, LayerBackward, LayerForward, LayerPlan, Mask
 from mindcold.training.linear import LinearPlan
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import SLICE, HeadLoss, HeadPlan, Logits
+from mindcold.training.loss import SLICE, WHOLE_SLICE, HeadLoss, HeadPlan, Logits
 from mindcold.training.sums import Sum
 
 FINAL_NORM = "model.norm.weight"
@@ -164,7 +164,7 @@ class TrainingLM:
         ends = [self._values[name] for name in self._ends]
         if noise is not None and "lm_head" in noise:
             ends.append(noise["lm_head"])
-        for labelled in batch.labelled(SLICE):
+        for labelled in batch.labelled(WHOLE_SLICE if self._head in self.trainable else SLICE):
             mine = _tuple(graph(x, *labelled, *ends))
             found = mine if found is None else self._sum(*found, *mine)
         assert found is not None

@@ -16,7 +16,7 @@ from mindcold.training.batch import Batch
 from mindcold.training.export import export_adapter
 from mindcold.training.layer import norm, norm_backward
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import IGNORED, SLICE, HeadLoss
+from mindcold.training.loss import IGNORED, WHOLE_SLICE, HeadLoss
 from mindcold.training.model import TrainingLM, initial_weights
 from mindcold.training.run import StoredWeights
 from tests.folders import LLAMA, write_model
@@ -177,7 +177,7 @@ def test_the_scaled_loss_is_the_cross_entropy(config):
     logits = network.logits(batch_of(tokens)).astype(np.float64)
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = -np.take_along_axis(logs, np.maximum(labels, 0)[..., None], -1)[..., 0][labels != IGNORED].sum() * 0.25
-    for room in (16, 20, SLICE * 2):  # places that are none, and more than one slice
+    for room in (16, 20, WHOLE_SLICE * 2):  # places that are none, and more than one slice
         batch = batch_of(tokens, labels, scale=0.25, room=room)
         assert float(network.loss(batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
         assert float(network.gradients(batch)[0].asnumpy()) == pytest.approx(expected, rel=1e-5)
@@ -201,7 +201,7 @@ def test_slices_and_empty_places_change_no_gradient(config):
     network = TrainingLM(config, random_weights(config, rng))
     tokens, labels = (rng.integers(3, config.vocab_size, (2, 11)).astype(np.int32) for _ in range(2))
     labels[0, :7] = IGNORED
-    first, *others = (network.gradients(batch_of(tokens, labels, room=room))[1] for room in (15, 22, SLICE * 2))
+    first, *others = (network.gradients(batch_of(tokens, labels, room=room))[1] for room in (15, 22, WHOLE_SLICE * 2))
     for other in others:
         for mine, its in zip(first, other, strict=True):
             np.testing.assert_allclose(its.asnumpy(), mine.asnumpy(), rtol=1e-4, atol=1e-5)
