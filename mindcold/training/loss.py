@@ -14,8 +14,8 @@ IGNORED = -100
 SLICE, WHOLE_SLICE = 64, 256
 """Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph.
 
-The graph takes several times the memory of its logits. More at a time where the head itself is trained, whose gradient is
-as large as it is and has to be added up.
+The graph takes several times the memory of its logits. More at a time where the head itself is trained, whose
+gradient is as large as it is and has to be added up.
 """
 
 
