@@ -7,7 +7,10 @@ from mindcold.adapter_formats.patterns import Patterns
 from mindcold.config import ModelConfig
 from mindcold.errors import shown
 from mindcold.fields import Fields
-from mindcold.model.shapes import linear_shapes
+from mindcold.model.shapes import EMBEDDING, linear_shapes
+
+SAVED = {"lm_head": "lm_head", "embed_tokens": EMBEDDING, EMBEDDING: EMBEDDING}
+"""What modules_to_save may name, and the path of the module."""
 
 HIGHEST_ALPHA, HIGHEST_RANK = 1e12, 65536
 
@@ -51,14 +54,13 @@ class PeftTargets:
 
     def saved(self) -> list[str]:
         """Full paths of the modules whose whole weight the adapter replaces."""
-        known = {"lm_head": "lm_head", "embed_tokens": "model.embed_tokens", "model.embed_tokens": "model.embed_tokens"}
         modules = []
         for name in self._fields.names("modules_to_save") or []:
-            if name not in known:
+            if name not in SAVED:
                 raise self._fields.fail(
                     "modules_to_save", f"{shown(name)} is not supported, only lm_head and embed_tokens"
                 )
-            modules.append(known[name])
+            modules.append(SAVED[name])
         return modules
 
     def shapes(self) -> dict[str, tuple[int, int]]:

@@ -99,9 +99,11 @@ def _value(name: str, value: str | None, action: argparse.Action) -> str | None:
     """What the flag is given; None for one that is just set, "" for one that is not."""
     if value is not None and value.startswith(("obs://", "s3://")):
         raise JobError(f"--{name}: {value}: make it an input or output of the job, which gives a local path instead")
+    wanted = (value or "true").strip().lower()
+    if action.nargs == "?" and wanted in (*_YES, *_NO):
+        return None if wanted in _YES else ""
     if action.nargs != 0:
         return value
-    wanted = (value or "true").strip().lower()
     if wanted not in (*_YES, *_NO):
         raise JobError(f"--{name}: true or false is expected, found {value!r}")
     return None if wanted in _YES else ""

@@ -44,6 +44,8 @@ def resolve(found: Arguments) -> None:
     for flag in _PATHS:
         if flag in values:
             values[flag] = [str(Path(item or "").absolute()) for item in values[flag]]
+    if any(values.get("tensorboard", ())):
+        values["tensorboard"] = [str(Path(item or "").absolute()) for item in values["tensorboard"]]
     for flag in ("model", "adapter"):
         if flag in values:
             values[flag] = [_model(item or "") for item in values[flag]]

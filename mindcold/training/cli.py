@@ -50,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=TARGETS,
         help=f'names, comma-separated, a regular expression for whole paths, or "all-linear" (default {TARGETS})',
     )
+    lora.add_argument(
+        "--modules-to-save",
+        help="embed_tokens, lm_head or both, comma-separated: trained as a whole beside the updates",
+    )
     lora.add_argument("--lora-dropout", type=float, default=0.0)
     lora.add_argument(
         "--dtype",
@@ -76,6 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--evaluate-every", type=int, help="steps between evaluations (default: as --save-every)")
     run.add_argument("--patience", type=int, help="end after so many evaluations without a lower loss")
     run.add_argument("--seed", type=int, default=0, help="of the weights, the data order and the dropout")
+    run.add_argument(
+        "--tensorboard",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="write the losses for TensorBoard too (default folder: run/tensorboard in --output)",
+    )
     run.add_argument("--resume", action="store_true", help="refuse to begin: a run has to be there to go on with")
 
 

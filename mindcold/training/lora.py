@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mindcold.adapter_formats.peft_targets import PeftTargets
+from mindcold.adapter_formats.peft_targets import SAVED, PeftTargets
 from mindcold.config import ModelConfig
 from mindcold.errors import TrainingError, shown
 from mindcold.fields import Fields
@@ -44,6 +44,8 @@ class LoraSettings:
     rslora: bool = False
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
+    saved: tuple[str, ...] = ()
+    """modules_to_save: `embed_tokens` and `lm_head`, trained as a whole."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not 0 < self.alpha <= LARGEST:
@@ -64,18 +66,18 @@ class LoraSettings:
             "target_modules": self.targets if isinstance(self.targets, str) else list(self.targets),
             "rank_pattern": dict(self.rank_pattern),
             "alpha_pattern": dict(self.alpha_pattern),
+            "modules_to_save": list(self.saved) or None,
         }
 
     def modules(self, config: ModelConfig) -> dict[str, LowRankModule]:
         """Module path to its update; TrainingError for a name or a pattern that selects nothing."""
-        fields = Fields(self.peft(), "adapter", TrainingError)
-        chosen = PeftTargets(fields, config)
+        chosen = PeftTargets(Fields(self.peft(), "adapter", TrainingError), config)
         shapes = chosen.shapes()
+        if not shapes:
+            raise TrainingError("target_modules: modules_to_save has all of them; choose a linear layer besides")
         for name in () if isinstance(self.targets, str) else self.targets:
-            if not any(module == name or module.endswith(f".{name}") for module in shapes):
+            if not any(module == name or module.endswith(f".{name}") for module in (*shapes, *chosen.saved())):
                 raise TrainingError(f"target_modules: {name} is no linear layer of this model; {ALL_LINEAR} takes all")
-        if "lm_head" in shapes:
-            raise TrainingError("target_modules: lm_head: an update of the output projection cannot be trained here")
         found = {}
         for module, shape in shapes.items():
             rank, scaling = chosen.rank_and_scaling(module)
@@ -85,6 +87,10 @@ class LoraSettings:
                 raise TrainingError(f"lora_alpha: {module} would be scaled by {scaling:g}; {LARGEST:g} is the largest")
             found[module] = LowRankModule(rank, scaling, shape)
         return found
+
+    def saved_weights(self) -> list[str]:
+        """Names of the weights that are trained as a whole."""
+        return sorted({f"{SAVED[name]}.weight" for name in self.saved})
 
     def initial(self, config: ModelConfig) -> dict[str, np.ndarray]:
         """Tensor name to first value, float32: A [rank, in] kaiming-uniform as peft has it, B [out, rank] zero."""

@@ -1,68 +1,112 @@
 """Cross-entropy of the positions that carry a label, with its gradient."""
 
+from dataclasses import dataclass
+
 import mindspore as ms
 from mindspore import nn, ops
 
-from mindcold.ops import frozen_matmul
 from mindcold.training.layer import norm, norm_backward
+from mindcold.training.linear import Linear, LinearPlan
 
 IGNORED = -100
 """Label of positions that do not count in the loss."""
 
-SLICE = 256
-"""Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph."""
+SLICE, WHOLE_SLICE = 64, 256
+"""Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph.
+
+The graph takes several times the memory of its logits. More at a time where the head itself is trained, whose
+gradient is as large as it is and has to be added up.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPlan:
+    """What the graphs of the final norm and the output projection depend on."""
+
+    shape: tuple[int, int]
+    """[vocab, hidden]."""
+    epsilon: float
+    linear: LinearPlan
+    norm_trained: bool
 
 
 class HeadLoss(nn.Cell):
     """Final norm, output projection and loss of some positions.
 
     construct(x [T, hidden], places int32 [P] of rows of x, labels int32 [P] (IGNORED where a place is none), scale
-    float32 scalar, norm weight [hidden], head [vocab, hidden] and with `packed` its two packed forms) -> scale * sum of
-    the cross-entropies in nats, float32 scalar; with `gradient` also the gradient of x and, with `trained`, those of
-    norm and head. The gradient is computed beside the logits, which are then forgotten.
+    float32 scalar, norm weight [hidden], head [vocab, hidden], then the operands of the linear layer, without its
+    weight where that is the head itself; noise is [T, 1]) -> scale * sum of the cross-entropies in nats, float32
+    scalar; with `gradient` also the gradient of x and those of what is trained: norm, head, A and B. The gradient is
+    computed beside the logits, which are then forgotten; what a label takes from its own logit is no matrix [P, vocab]
+    but added where it belongs.
     """
 
-    def __init__(self, vocab: int, epsilon: float, gradient: bool, trained: bool, packed: bool, hidden: int):
+    def __init__(self, plan: HeadPlan, gradient: bool):
         super().__init__(auto_prefix=False)
-        self.vocab, self.epsilon, self.gradient, self.trained = vocab, epsilon, gradient, trained
+        self.vocab, self.epsilon, self.gradient = plan.shape[0], plan.epsilon, gradient
+        self.norm_trained, self.packed = plan.norm_trained, plan.linear.packed
+        self.linear = Linear(plan.linear, 0, plan.shape)
         self.by_rows, self.plain = ops.MatMul(transpose_b=True), ops.MatMul()
         self.by_columns, self.segments = ops.MatMul(transpose_a=True), ops.UnsortedSegmentSum()
         self.gather = ops.Gather()
-        self.forth, self.back = self.by_rows, self.plain
-        if packed:
-            self.forth, self.back = frozen_matmul.body(outputs=vocab), frozen_matmul.body(outputs=hidden)
 
-    def construct(self, x, places, labels, scale, weight, head, *packed):
-        forth = packed[0] if len(packed) else head
-        back = packed[1] if len(packed) else head
+    def construct(self, x, places, labels, scale, weight, head, *operands):
+        linear = self.linear
+        if not self.packed:
+            operands = (head, *operands)
+        if linear.noisy:
+            operands = (*operands[:-1], self.gather(operands[-1], places, 0))
         counts = ops.cast(labels != IGNORED, ms.float32).reshape(-1, 1) * scale
         labels = ops.maximum(labels, 0)
         picked = self.gather(x, places, 0)
         hidden = norm(picked, weight, self.epsilon)
         wanted = self.gather(head, labels, 0)
-        logits = self.forth(hidden, forth)
+        logits = linear(hidden, operands)
         highest = logits.max(-1, keepdims=True)
         exponentials = ops.exp(logits - highest)
         sums = exponentials.sum(-1, keepdims=True)
-        losses = ops.log(sums) + highest - (hidden * wanted).sum(-1, keepdims=True)
+        own = (hidden * wanted).sum(-1, keepdims=True)
+        low = z = wanted_b = hidden
+        if linear.adapted:
+            if linear.noisy:
+                low = hidden * linear.mask(operands)
+            z = self.by_rows(low, operands[linear.a]) * linear.scaling
+            wanted_b = self.gather(operands[linear.b], labels, 0)
+            own = own + (z * wanted_b).sum(-1, keepdims=True)
+        # in float32 the last digit of a logarithm depends on how MindSpore deals the positions out to threads, which it
+        # tries out in the first launches of a process: a resumed run would have other losses
+        logarithms = ops.cast(ops.log(ops.cast(sums, ms.float64)), ms.float32)
+        losses = logarithms + highest - own
         total = (losses * counts).sum()
         if not self.gradient:
             return total
-        d = exponentials * (counts / sums)
-        dx, of_norm = norm_backward(picked, weight, self.back(d, back) - wanted * counts, self.epsilon)
+        factor = counts / sums  # of the rows of the gradient, taken out of it: it is as large as the logits
+        dh, gradients = linear.backward(hidden * factor, exponentials, operands)
+        dh = dh * factor - wanted * counts
+        if linear.trained:
+            gradients = (gradients[0] - self.segments(hidden * counts, labels, self.vocab),)
+        if linear.adapted:
+            dz = wanted_b * (counts * linear.scaling)
+            narrow = self.plain(dz, operands[linear.a])
+            if linear.noisy:
+                narrow = narrow * linear.mask(operands)
+            dh = dh - narrow
+            of_b = gradients[1] - self.segments(z * counts, labels, self.vocab)
+            gradients = (gradients[0] - self.by_columns(dz, low), of_b)
+        dx, of_norm = norm_backward(picked, weight, dh, self.epsilon)
         dx = self.segments(dx, places, x.shape[0])
-        if not self.trained:
-            return total, dx
-        of_head = self.by_columns(d, hidden) - self.segments(hidden * counts, labels, self.vocab)
-        return total, dx, of_norm.sum(0), of_head
+        if self.norm_trained:
+            gradients = (of_norm.sum(0), *gradients)
+        return (total, dx, *gradients)
 
 
 class Logits(nn.Cell):
-    """x [T, hidden], norm weight, head (and its packed forms) -> logits [T, vocab] of every position, in float32."""
+    """x [T, hidden], norm weight, head, A and B where it has them -> logits [T, vocab] of every position, float32."""
 
-    def __init__(self, epsilon: float):
+    def __init__(self, plan: HeadPlan):
         super().__init__(auto_prefix=False)
-        self.epsilon, self.by_rows = epsilon, ops.MatMul(transpose_b=True)
+        self.epsilon = plan.epsilon
+        self.linear = Linear(LinearPlan(False, False, plan.linear.rank, plan.linear.scaling), 0, plan.shape)
 
-    def construct(self, x, weight, head, *packed):
-        return self.by_rows(norm(x, weight, self.epsilon), head)
+    def construct(self, x, weight, head, *pair):
+        return self.linear(norm(x, weight, self.epsilon), (head, *pair))

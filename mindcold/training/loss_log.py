@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from mindcold import values
 from mindcold.errors import TrainingError
 from mindcold.files import atomic, write_text
+from mindcold.training.curves import Curves
 
 LOG, PICTURE = "loss.jsonl", "loss.png"
 
@@ -48,10 +49,13 @@ def losses(records: list[dict[str, Any]]) -> dict[int, float]:
 
 
 class LossLog:
-    """A log that grows by one line a step; it begins with what the checkpoint holds that a run goes on from."""
+    """A log that grows by one line a step; it begins with what the checkpoint holds that a run goes on from.
 
-    def __init__(self, path: Path, before: bytes = b""):
-        self._path, self.records = path, parse(before)
+    `curves` are told the same.
+    """
+
+    def __init__(self, path: Path, before: bytes = b"", curves: Curves | None = None):
+        self._path, self._curves, self.records = path, curves, parse(before)
         try:
             write_text(path, self.content)
             self._file: TextIO = path.open("a", encoding="utf-8")
@@ -66,6 +70,8 @@ class LossLog:
             self._file.flush()
         except OSError as error:
             raise TrainingError(f"{self._path}: {error.strerror or error}; free some space and run again") from None
+        if self._curves is not None:
+            self._curves.add(record)
 
     @property
     def content(self) -> str:
@@ -79,6 +85,8 @@ class LossLog:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+        if self._curves is not None:
+            self._curves.close()
 
 
 def draw(path: Path, records: list[dict[str, Any]], title: str) -> bool:

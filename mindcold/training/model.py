@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -18,11 +19,11 @@ from mindcold.training.batch import Batch
 from mindcold.training.layer import HEAD_NORMS, MODULES, NORMS, LayerBackward, LayerForward, LayerPlan, Mask
 from mindcold.training.linear import LinearPlan
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import SLICE, HeadLoss, Logits
+from mindcold.training.loss import SLICE, WHOLE_SLICE, HeadLoss, HeadPlan, Logits
 from mindcold.training.sums import Sum
 
 FINAL_NORM = "model.norm.weight"
-_TABLE = f"{EMBEDDING}.weight"
+_TABLE, _HEAD = f"{EMBEDDING}.weight", "lm_head.weight"
 
 
 class _Embed(nn.Cell):
@@ -66,15 +67,22 @@ class TrainingLM:
         ms.set_context(mode=ms.GRAPH_MODE)
         self.config, self.lora = config, lora
         self._packed = lora is not None and dtype == "bfloat16"
-        whole = lora is None
         self._modules = {} if lora is None else lora.modules(config)
-        names = list(weight_shapes(config))
-        start = {name: weights[name] for name in names} if lora is None else lora.initial(config)
+        # peft copies an embedding or a head that it saves, which unties them
+        tied = config.tie_word_embeddings and not (lora and lora.saved)
+        self._head = _TABLE if tied else _HEAD
+        source = {name: name for name in weight_shapes(config)}
+        if config.tie_word_embeddings and not tied:
+            source[_HEAD] = _TABLE
+        if lora is None:
+            start = {name: weights[name] for name in source}
+        else:
+            start = lora.initial(config) | {name: weights[source[name]] for name in lora.saved_weights()}
         # Tensors and not Parameters are what graphs take: a graph with a Parameter among its inputs is that Parameter's
         self._values: dict[str, ms.Tensor] = {}
-        self._head = _TABLE if config.tie_word_embeddings else "lm_head.weight"
-        for name in names:
-            self._values |= self._kept(name, start[name] if whole else weights[name])
+        for name, stored in source.items():
+            if name not in start:
+                self._values |= self._kept(name, weights[stored])
         self.trainable = {name: ms.Parameter(ms.Tensor(value), name=name) for name, value in start.items()}
         self._values |= {name: ms.Tensor(value) for name, value in start.items()}
         layers = range(config.num_hidden_layers)
@@ -82,12 +90,11 @@ class TrainingLM:
         self._names_of = [self._operands_of(i) for i in layers]
         self._names = [self._gradients_of(i) for i in layers]
         self._masks = {window: _graph(Mask, window) for window in {config.window(i) for i in layers}}
-        epsilon = config.rms_norm_eps
         self._embed, self._embed_backward = _graph(_Embed), _graph(_EmbedBackward, config.vocab_size)
-        head = (self._packed, config.hidden_size)
-        self._loss = _graph(HeadLoss, config.vocab_size, epsilon, False, False, *head)
-        self._gradient = _graph(HeadLoss, config.vocab_size, epsilon, True, whole, *head)
-        self._logits, self._sum = _graph(Logits, epsilon), _graph(Sum)
+        plain = self._head_plan(dropout=False)
+        self._loss, self._logits, self._sum = _graph(HeadLoss, plain, False), _graph(Logits, plain), _graph(Sum)
+        self._gradient = _graph(HeadLoss, self._head_plan(dropout=True), True)
+        self._ends = [name for name in (FINAL_NORM, self._head, *self._operands_of_head()) if name in self._values]
         self._rotation = lru_cache(16)(self._make_rotation)
 
     def _kept(self, name: str, value: np.ndarray) -> dict[str, ms.Tensor]:
@@ -119,18 +126,16 @@ class TrainingLM:
             kept.append((x, *rest))
             x = y
         found: dict[str, ms.Tensor] = {}
-        loss, dx, *rest = self._by_slice(self._gradient, x, batch)
+        loss, dx, *of_ends = self._by_slice(self._gradient, x, batch, noise)
         for i in reversed(range(len(kept))):
             operands = (*geometry[i], *self._operands(i, noise))
             backward = _graph(LayerBackward, self.config, self._plans[i])
             dx, *mine = _tuple(backward(dx, *kept.pop(), *operands))
             found |= zip(self._names[i], mine, strict=True)
-        if self.lora is None:
-            found[FINAL_NORM], of_head = rest
-            tied = self._head == _TABLE
-            if not tied:
-                found[self._head] = of_head
-            found[_TABLE] = self._embed_backward(tokens, dx, *([of_head] if tied else []))
+        found |= zip((name for name in self._ends if name in self.trainable), of_ends, strict=True)
+        if _TABLE in self.trainable:
+            of_head = [found[_TABLE]] if _TABLE in found else []
+            found[_TABLE] = self._embed_backward(tokens, dx, *of_head)
         return loss, [found[name] for name in self.trainable]
 
     def loss(self, batch: Batch) -> ms.Tensor:
@@ -139,7 +144,8 @@ class TrainingLM:
 
     def logits(self, batch: Batch) -> np.ndarray:
         """Logits of every position, float32 [batch, length, vocab], without dropout."""
-        found = self._logits(self._states(batch), *self._ends())
+        names = (FINAL_NORM, self._head, *_pair("lm_head"))
+        found = self._logits(self._states(batch), *(self._values[name] for name in names if name in self._values))
         return found.asnumpy().reshape(*batch.tokens.shape, -1)
 
     def _states(self, batch: Batch) -> ms.Tensor:
@@ -150,19 +156,19 @@ class TrainingLM:
             x = forward(x, *geometry[i], *self._operands(i, None))[0]
         return x
 
-    def _by_slice(self, graph: Any, x: ms.Tensor, batch: Batch) -> tuple[ms.Tensor, ...]:
+    def _by_slice(
+        self, graph: Any, x: ms.Tensor, batch: Batch, noise: dict[str, ms.Tensor] | None = None
+    ) -> tuple[ms.Tensor, ...]:
         """The sums of what a graph of the loss gives for each slice of the places."""
         found: tuple[ms.Tensor, ...] | None = None
-        for labelled in batch.labelled(SLICE):
-            mine = _tuple(graph(x, *labelled, *self._ends()))
+        ends = [self._values[name] for name in self._ends]
+        if noise is not None and "lm_head" in noise:
+            ends.append(noise["lm_head"])
+        for labelled in batch.labelled(WHOLE_SLICE if self._head in self.trainable else SLICE):
+            mine = _tuple(graph(x, *labelled, *ends))
             found = mine if found is None else self._sum(*found, *mine)
         assert found is not None
         return found
-
-    def _ends(self) -> list[ms.Tensor]:
-        """Weight of the final norm, the output projection and its packed forms."""
-        names = (FINAL_NORM, self._head, f"{self._head}.packed", f"{self._head}.transposed")
-        return [self._values[name] for name in names if name in self._values]
 
     def _geometry(self, batch: Batch) -> list[tuple[ms.Tensor, ms.Tensor, ms.Tensor]]:
         """Mask, cosine and sine of every layer."""
@@ -179,16 +185,25 @@ class TrainingLM:
         angles = np.arange(length, dtype=np.float32)[:, None] * inverse_frequencies(self.config)[None]
         return ms.Tensor(np.cos(angles)), ms.Tensor(np.sin(angles))
 
+    def _operands_of_head(self) -> list[str]:
+        return [f"{self._head}.packed", f"{self._head}.transposed", *_pair("lm_head")]
+
+    def _head_plan(self, dropout: bool) -> HeadPlan:
+        config = self.config
+        plan = self._linear_plan("lm_head", dropout, self._head in self.trainable)
+        return HeadPlan((config.vocab_size, config.hidden_size), config.rms_norm_eps, plan, self.lora is None)
+
     def _plan(self, layer: int, dropout: bool) -> LayerPlan:
-        linears = []
-        for name in MODULES:
-            module = f"model.layers.{layer}.{name}"
-            plan = LinearPlan(has_bias(self.config, module), self.lora is None, packed=self._packed)
-            if self.lora is not None and (item := self._modules.get(module)) is not None:
-                kept = self.lora.dropout if dropout else 0.0
-                plan = LinearPlan(plan.biased, False, item.rank, item.scaling, kept, self._packed)
-            linears.append(plan)
-        return LayerPlan(tuple(linears), self.lora is None)
+        whole = self.lora is None
+        linears = [self._linear_plan(f"model.layers.{layer}.{name}", dropout, whole) for name in MODULES]
+        return LayerPlan(tuple(linears), whole)
+
+    def _linear_plan(self, module: str, dropout: bool, trained: bool) -> LinearPlan:
+        plan = LinearPlan(has_bias(self.config, module), trained, packed=self._packed and not trained)
+        if self.lora is None or (item := self._modules.get(module)) is None:
+            return plan
+        kept = self.lora.dropout if dropout else 0.0
+        return replace(plan, rank=item.rank, scaling=item.scaling, dropout=kept)
 
     def _operands_of(self, layer: int) -> list[str]:
         """Names of what the graphs of a layer take, in the order of `Layer`, without noise."""
@@ -223,6 +238,12 @@ class TrainingLM:
 
 
 _PAIR = ("lora_A.weight", "lora_B.weight")
+
+
+def _pair(module: str) -> list[str]:
+    return [f"{module}.{leaf}" for leaf in _PAIR]
+
+
 _LEAVES = ("weight", "weight.transposed", "bias", *_PAIR)
 
 

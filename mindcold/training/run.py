@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from mindcold import values
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig, parse_config
 from mindcold.errors import TrainingError, shown
 from mindcold.fields import read_json
-from mindcold.files import atomic, obstacle, reason, write_json
+from mindcold.files import atomic, check_folder, obstacle, reason, write_json
 from mindcold.jobs.fingerprint import fingerprint
 from mindcold.jobs.rank import Rank
 from mindcold.model.shapes import weight_shapes
 from mindcold.ops import frozen_matmul
 from mindcold.tokenizer import Tokenizer
-from mindcold.training import checkpoint, output
+from mindcold.training import checkpoint, curves, output
 from mindcold.training.data import TrainingSet
 from mindcold.training.draft_start import draft_config, draft_weights
 from mindcold.training.export import export_adapter, export_model
@@ -30,11 +31,11 @@ from mindcold.training.reading import TextEncoder, is_examples, read_rows
 from mindcold.training.rows import Row
 from mindcold.training.settings import TrainingSettings
 from mindcold.training.trainer import Outcome, Trainer
-from mindcold.values import LARGEST
 
 # flags that have to be the same for a run to go on as if it had not stopped; files are compared by content
 _IDENTITY = (
     *("lora_rank", "lora_alpha", "target_modules", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern"),
+    "modules_to_save",
     *("steps", "epochs", "batch_size", "accumulation", "sequence_length", "pack", "one_length", "learning_rate"),
     *("schedule", "warmup_steps", "weight_decay", "clip_norm", "seed", "evaluate_every", "patience"),
 )
@@ -49,7 +50,7 @@ class TrainingRun:
             ("batch_size", 1, 1 << 20),
             ("sequence_length", 1, 1 << 24),
             ("accumulation", 1, 1 << 16),
-            ("seed", 0, LARGEST),
+            ("seed", 0, values.LARGEST),
         ):
             if not low <= getattr(args, name) <= high:
                 raise TrainingError(
@@ -84,6 +85,7 @@ class TrainingRun:
         self._settings = self._training_settings()
         self._dtype = self._base_dtype()
         self._work = args.output / output.RUN
+        self._curves = self._curves_folder()
         self._identity = self._describe()
         self._check_output()
 
@@ -96,7 +98,7 @@ class TrainingRun:
         except OSError as error:
             raise TrainingError(f"{self._work}: {reason(error)}") from None
         trainer = Trainer(
-            network, self._data, self._settings, self._work, self._held_out, rank=self._rank, stopped=stopped
+            *(network, self._data, self._settings, self._work, self._held_out, self._rank, stopped, self._curves)
         )
         if self._rank.number == 0:
             if args.restart:
@@ -154,6 +156,7 @@ class TrainingRun:
         return LoraSettings(
             *(args.lora_rank, alpha, targets_of(args.target_modules), args.seed, args.lora_dropout, args.use_rslora),
             *patterns,
+            _names(args.modules_to_save or ""),
         )
 
     def _base_dtype(self) -> str:
@@ -167,6 +170,16 @@ class TrainingRun:
             return asked
         fast = frozen_matmul.available()["aot"] is None
         return "bfloat16" if fast and self._config.dtype == "bfloat16" else "float32"
+
+    def _curves_folder(self) -> Path | None:
+        """Where TensorBoard finds the losses."""
+        asked = self._args.tensorboard
+        if asked is None:
+            return None
+        curves.require_tensorboardx()
+        found = values.path("--tensorboard", asked, TrainingError) if asked else self._work / curves.FOLDER
+        check_folder(found, TrainingError)
+        return found
 
     def _encoder(self) -> TextEncoder:
         eos = self._config.eos_token_ids
@@ -239,6 +252,10 @@ def targets_of(text: str) -> tuple[str, ...] | str:
     """Names of a comma-separated list, else the text: a regular expression or "all-linear"."""
     if text.lower() == "all-linear" or not text.replace("_", "").replace(",", "").replace(" ", "").isalnum():
         return text
+    return _names(text)
+
+
+def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

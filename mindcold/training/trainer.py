@@ -13,6 +13,7 @@ from mindcold.errors import TrainingError
 from mindcold.jobs.rank import Rank
 from mindcold.ops import interrupts
 from mindcold.training import checkpoint, loss_log
+from mindcold.training.curves import Curves
 from mindcold.training.data import TrainingSet
 from mindcold.training.loss_log import LossLog
 from mindcold.training.model import TrainingLM
@@ -39,8 +40,9 @@ class Outcome:
 class Trainer:
     """One run in a folder. `train` begins it, or goes on with its checkpoint: bit by bit as if it had never stopped.
 
-    `held_out` is evaluated as the settings say. `stopped` is asked between steps (and batches) whether to end now. Of
-    several processes, all of which see the same folder, the first writes.
+    `held_out` is evaluated as the settings say. `stopped` is asked between steps (and batches) whether to end now. In
+    `curves`, where it is given, TensorBoard finds the losses. Of several processes, all of which see the same folder,
+    the first writes.
     """
 
     def __init__(
@@ -52,9 +54,10 @@ class Trainer:
         held_out: TrainingSet | None = None,
         rank: Rank | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        curves: Path | None = None,
     ):
         self.network, self._data, self._settings, self.folder = network, data, settings, folder
-        self._rank, self._stopped = rank or Rank(), stopped
+        self._rank, self._stopped, self._curves = rank or Rank(), stopped, curves
         self._held_out = held_out.in_order()[self._rank.number :: self._rank.size] if held_out else None
         parameters = list(network.trainable.values())
         optimizer = adamw(parameters, settings)
@@ -83,7 +86,7 @@ class Trainer:
         if first:
             for half in self.folder.glob("partial-*"):  # of a process that was killed while it wrote
                 half.unlink()
-        log = LossLog(self.folder / loss_log.LOG, before) if first else None
+        log = self._open_log(before, position.step) if first else None
         bar = Progress(self._settings.steps, position.step) if first else None
         saved = position.step
         try:
@@ -121,6 +124,10 @@ class Trainer:
         """Give the network the weights of the lowest held-out loss."""
         checkpoint.read(self.folder / checkpoint.BEST, self.network.trainable.values())
         self._refresh()
+
+    def _open_log(self, before: bytes, step: int) -> LossLog:
+        curves = Curves(self._curves, loss_log.parse(before), step) if self._curves is not None else None
+        return LossLog(self.folder / loss_log.LOG, before, curves)
 
     def _is_due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self._settings.steps

@@ -58,6 +58,8 @@ def test_what_is_not_known_is_told_and_left_out():
 
 def test_flags_without_a_value_take_true_or_false():
     assert line(["--pack=True", "--use_rslora=false", "--one_length"]) == ["--pack", "--one-length"]
+    assert line(["--tensorboard=true"]) == line(["--tensorboard"]) == ["--tensorboard"]
+    assert line(["--tensorboard=false"]) == [] and line(["--tensorboard=/out"]) == ["--tensorboard=/out"]
     with pytest.raises(JobError, match="--pack: true or false"):
         read(["--pack=maybe"])
 

@@ -30,7 +30,9 @@ def main(model_folder: str, adapter_folder: str, file: str) -> None:
     found["logits"] = logits.detach().numpy()
     for name, item in model.named_parameters():
         if item.grad is not None:
-            found[name.removeprefix("base_model.model.").replace(".default", "")] = item.grad.numpy()
+            found[name.removeprefix("base_model.model.").replace(".modules_to_save", "").replace(".default", "")] = (
+                item.grad.numpy()
+            )
     np.savez(file, **found)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -248,3 +249,42 @@ def test_the_log_does_not_matter(trained, data, tmp_path, capsys, log):
     assert main(["train", *new_model(data), "--output", str(output), *SHORT]) == 0
     assert "6 steps" in capsys.readouterr().err
     assert (output / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_tensorboard_below_the_output_or_where_it_is_asked_for(data, tmp_path, capsys, monkeypatch):
+    flags = ["train", *new_model(data), "--output", str(tmp_path / "a"), *SHORT]
+    assert main([*flags, "--tensorboard"]) == 0
+    assert len(list((tmp_path / "a" / "run" / "tensorboard").glob("events.out.tfevents.*"))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    flags[flags.index(str(tmp_path / "a"))] = str(tmp_path / "b")
+    assert main([*flags, "--tensorboard", str(tmp_path / "curves")]) == 0
+    assert len(list((tmp_path / "curves").iterdir())) == 1 and not (tmp_path / "b" / "run" / "tensorboard").exists()
+    flags[flags.index(str(tmp_path / "b"))] = str(tmp_path / "c")
+    capsys.readouterr()
+    assert main([*flags, "--tensorboard", str(data / "corpus.txt")]) == 1
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
+    assert main([*flags, "--tensorboard"]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert (
+        len(error) == 2 and "corpus.txt is no folder" in error[0] and "pip install 'mindcold[tensorboard]'" in error[1]
+    )
+    assert not (tmp_path / "c").exists()
+
+
+def test_head_and_embedding_in_an_adapter(trained, data, tmp_path, capsys):
+    flags = ["train", "--model", str(trained), "--data", str(data / "examples.jsonl"), *SHORT, *LORA]
+    flags += ["--target-modules", "q_proj,lm_head", "--output", str(tmp_path / "a")]
+    assert main([*flags, "--modules-to-save", "embed_tokens,norm"]) == 1
+    error = capsys.readouterr().err
+    assert "modules_to_save: 'norm' is not supported" in error and error.count("\n") == 1
+    assert not (tmp_path / "a").exists()
+    assert main([*flags, "--modules-to-save", "embed_tokens"]) == 0
+    raw = json.loads((tmp_path / "a" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert raw["modules_to_save"] == ["embed_tokens"] and raw["target_modules"] == ["q_proj", "lm_head"]
+    adapter = read_adapter(tmp_path / "a", ModelConfig.from_folder(trained))
+    assert set(adapter.pairs) == {"model.layers.0.self_attn.q_proj", "lm_head"}
+    before = load_file(trained / "model.safetensors")["model.embed_tokens.weight"]
+    moved = adapter.replaced["model.embed_tokens"] - before
+    assert moved.any() and np.abs(moved).max() < 0.1 and adapter.pairs["lm_head"].b.any()
+    assert main(flags) == 1
+    assert "modules_to_save: the run had" in capsys.readouterr().err

@@ -97,7 +97,7 @@ def test_in_order_holds_every_row_once():
 
 def test_many_labels_are_whole_slices():
     data = TrainingSet([row(128, 1, 90)] * 4, 128, 4, 0)
-    assert len(data.batches(0)[0].places) == 2 * SLICE
+    assert len(data.batches(0)[0].places) == 6 * SLICE
 
 
 def test_too_few_or_too_long_rows():

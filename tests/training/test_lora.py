@@ -29,6 +29,7 @@ def test_targets_are_names_a_pattern_or_all(two_layers):
     }
     assert chosen(r".*\.1\.mlp\..*") == {f"model.layers.1.mlp.{name}_proj" for name in ("gate", "up", "down")}
     everything = chosen("all-linear")
+    assert chosen(("v_proj", "lm_head")) == {*(f"{layer}self_attn.v_proj" for layer in both), "lm_head"}
     assert len(everything) == 14 and {name.rsplit(".", 1)[-1] for name in everything} == LEAVES
 
 
@@ -39,7 +40,10 @@ def test_targets_are_names_a_pattern_or_all(two_layers):
         ({"targets": "nothing"}, "selects no linear layer"),
         ({"targets": "("}, "not a regular expression"),
         ({"targets": ()}, "selects no linear layer"),
-        ({"targets": ("lm_head",)}, "lm_head"),
+        ({"targets": ("lm_head",), "saved": ("lm_head",)}, "target_modules: modules_to_save has all of them"),
+        ({"targets": ("embed_tokens",)}, "embed_tokens: a low-rank update of the embedding is not supported"),
+        ({"saved": ("norm",)}, "modules_to_save: 'norm' is not supported, only lm_head and embed_tokens"),
+        ({"saved": ("lm_head", "q_proj")}, "modules_to_save: 'q_proj' is not supported"),
         ({"rank": 0}, "lora_rank"),
         ({"alpha": -1.0}, "lora_alpha"),
         ({"dropout": 1.0}, "lora_dropout"),

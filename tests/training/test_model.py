@@ -16,8 +16,9 @@ from mindcold.training.batch import Batch
 from mindcold.training.export import export_adapter
 from mindcold.training.layer import norm, norm_backward
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.loss import IGNORED, WHOLE_SLICE, HeadLoss
 from mindcold.training.model import TrainingLM, initial_weights
+from mindcold.training.run import StoredWeights
 from tests.folders import LLAMA, write_model
 
 LLAMA3 = {
@@ -44,6 +45,18 @@ SHAPES = {
     },
     "qwen3": {"model_type": "qwen3", "head_dim": 16},
 }
+
+
+ENDS = {
+    "head, tied": ("llama-tied-scaled", ("q_proj", "lm_head"), ()),
+    "head, untied": ("qwen3", ("lm_head",), ()),
+    "saved head, tied": ("qwen2-tied", ("v_proj",), ("lm_head",)),
+    "saved embedding, tied": ("llama-tied-scaled", ("up_proj",), ("embed_tokens",)),
+    "saved embedding and an update of the head, tied": ("qwen2-tied", ("o_proj", "lm_head"), ("embed_tokens",)),
+    "both saved, tied": ("llama-tied-scaled", ("down_proj",), ("embed_tokens", "lm_head")),
+    "both saved, untied": ("mistral-window", "all-linear", ("lm_head", "model.embed_tokens")),
+}
+"""Shape, target_modules and modules_to_save of adapters that reach beyond the layers."""
 
 
 def batch_of(tokens, labels=None, documents=None, scale=1.0, room=None):
@@ -92,15 +105,41 @@ def test_logits_equal_the_engine_with_and_without_adapter(tmp_path, name):
             assert np.abs(row - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("case", ENDS)
+def test_an_adapter_of_the_ends_is_decoded_with_the_logits_of_training(tmp_path, case):
+    name, targets, saved = ENDS[case]
+    folder = write_model(tmp_path / "model", **SHAPES[name])
+    config = ModelConfig.from_folder(folder)
+    weights = StoredWeights(folder, config)
+    lora = LoraSettings(3, 6.0, targets, dropout=0.5, alpha_pattern={"lm_head": 9}, saved=saved)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(3, config.vocab_size, (1, 9)).astype(np.int32)
+    network = TrainingLM(config, weights, lora)
+    plain = TrainingLM(config, weights).logits(batch_of(ids))
+    np.testing.assert_allclose(network.logits(batch_of(ids)), plain, rtol=1e-5, atol=1e-5)  # what it starts from
+    randomised(network, rng)
+    export_adapter(network, config, "model", tmp_path / "adapter")
+    llm = mindcold.load(folder, tmp_path / "adapter", backend="builtin")
+    expected = llm.logits(ids[0].tolist(), adapter="default")
+    found = network.logits(batch_of(ids))[0]
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert np.abs(found - plain[0]).max() > 0.1 * np.abs(plain).max()
+
+
 @pytest.mark.parametrize(
-    ("name", "whole"),
-    [("llama-biased-linear", True), ("qwen3", True), ("mistral-window", False), ("qwen3", False)],
+    ("name", "lora"),
+    [
+        ("llama-biased-linear", None),
+        ("qwen3", None),
+        ("mistral-window", LoraSettings(2, 4.0, "all-linear", dropout=0.2)),
+        ("qwen3", LoraSettings(2, 4.0, "all-linear", dropout=0.2)),
+        *((name, LoraSettings(2, 4.0, targets, dropout=0.2, saved=saved)) for name, targets, saved in ENDS.values()),
+    ],
 )
-def test_gradients_are_the_slopes_of_the_loss(name, whole):
+def test_gradients_are_the_slopes_of_the_loss(name, lora):
     """Central differences of the loss itself along a random direction in every tensor, dropout included."""
     config = parse_config(LLAMA | SHAPES[name], "test")
     rng = np.random.default_rng(1)
-    lora = None if whole else LoraSettings(2, 4.0, "all-linear", dropout=0.2)
     network = TrainingLM(config, random_weights(config, rng), lora)
     if lora is not None:
         randomised(network, rng)
@@ -113,7 +152,8 @@ def test_gradients_are_the_slopes_of_the_loss(name, whole):
     gradients = [item.asnumpy() for item in gradients]
     # float32 loses the slope of a single tensor where it is small, so small ones are moved together
     order = np.argsort([np.linalg.norm(item) for item in gradients])[::-1]
-    for group in (*([place] for place in order[:6]), order[6:]):
+    groups = [*([place] for place in order[:6]), list(order[6:])]
+    for group in filter(None, groups):
         moves = {place: rng.standard_normal(values[place].shape) * 0.5 + gradients[place] for place in group}
         step = 2e-3 / np.sqrt(sum((move**2).sum() for move in moves.values()))
         found = []
@@ -137,10 +177,23 @@ def test_the_scaled_loss_is_the_cross_entropy(config):
     logits = network.logits(batch_of(tokens)).astype(np.float64)
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = -np.take_along_axis(logs, np.maximum(labels, 0)[..., None], -1)[..., 0][labels != IGNORED].sum() * 0.25
-    for room in (16, 20, SLICE * 2):  # places that are none, and more than one slice
+    for room in (16, 20, WHOLE_SLICE * 2):  # places that are none, and more than one slice
         batch = batch_of(tokens, labels, scale=0.25, room=room)
         assert float(network.loss(batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
         assert float(network.gradients(batch)[0].asnumpy()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_first_losses_of_a_process_are_its_later_ones(config):
+    """MindSpore tries out how to deal an operator out to threads: a new process computes as one that is warm."""
+    rng = np.random.default_rng(10)
+    network = TrainingLM(config, random_weights(config, rng))
+    for place in (16, 17, 32, 33, 34, 35):  # those at the end of what a thread gets
+        tokens, labels = (rng.integers(3, config.vocab_size, (3, 12)).astype(np.int32) for _ in range(2))
+        batch = batch_of(tokens, labels)
+        batch = replace(batch, labels=np.where(np.arange(36) == place, batch.labels, IGNORED).astype(np.int32))
+        x = network._states(batch)
+        cold = HeadLoss(network._head_plan(dropout=False), gradient=False)
+        assert len({float(network._by_slice(cold, x, batch)[0].asnumpy()) for _ in range(20)}) == 1
 
 
 def test_slices_and_empty_places_change_no_gradient(config):
@@ -148,7 +201,7 @@ def test_slices_and_empty_places_change_no_gradient(config):
     network = TrainingLM(config, random_weights(config, rng))
     tokens, labels = (rng.integers(3, config.vocab_size, (2, 11)).astype(np.int32) for _ in range(2))
     labels[0, :7] = IGNORED
-    first, *others = (network.gradients(batch_of(tokens, labels, room=room))[1] for room in (15, 22, SLICE * 2))
+    first, *others = (network.gradients(batch_of(tokens, labels, room=room))[1] for room in (15, 22, WHOLE_SLICE * 2))
     for other in others:
         for mine, its in zip(first, other, strict=True):
             np.testing.assert_allclose(its.asnumpy(), mine.asnumpy(), rtol=1e-4, atol=1e-5)
@@ -209,12 +262,16 @@ def test_norm_and_its_gradient():
     np.testing.assert_allclose(dw.sum(0), (dy * y(x, np.ones(8))).sum(0), rtol=1e-4, atol=1e-5)
 
 
-def test_a_base_in_bfloat16_gives_nearly_the_loss_and_the_gradients(config):
+@pytest.mark.parametrize(
+    ("targets", "saved", "norm"),
+    [("all-linear", (), 0.03), (("q_proj", "lm_head"), ("embed_tokens",), 0.03), (("q_proj",), ("lm_head",), 0.03)],
+)
+def test_a_base_in_bfloat16_gives_nearly_the_loss_and_the_gradients(config, targets, saved, norm):
     rng = np.random.default_rng(8)
     weights = {
         name: value.astype(ml_dtypes.bfloat16).astype(np.float32) for name, value in random_weights(config, rng).items()
     }
-    lora = LoraSettings(3, 6.0, "all-linear", dropout=0.2)
+    lora = LoraSettings(3, 6.0, targets, dropout=0.2, saved=saved)
     exact, rounded = (
         randomised(TrainingLM(config, weights, lora, dtype), np.random.default_rng(9))
         for dtype in ("float32", "bfloat16")
@@ -226,7 +283,7 @@ def test_a_base_in_bfloat16_gives_nearly_the_loss_and_the_gradients(config):
     assert float(loss.asnumpy()) != float(expected.asnumpy())
     assert float(rounded.loss(batch).asnumpy()) == pytest.approx(float(exact.loss(batch).asnumpy()), rel=5e-3)
     flat = [np.concatenate([item.asnumpy().ravel() for item in side]) for side in (mine, theirs)]
-    assert np.linalg.norm(flat[0] - flat[1]) < 0.03 * np.linalg.norm(flat[1])
+    assert np.linalg.norm(flat[0] - flat[1]) < norm * np.linalg.norm(flat[1])
 
 
 def test_too_long_a_row(config):

@@ -88,7 +88,15 @@ def test_lora_moves_b_and_is_read_back(tmp_path, config, make_trainer):
         assert np.allclose(half.pairs[module].a, pair.a, rtol=2**-8, atol=0)
 
 
-@pytest.mark.parametrize("lora", [None, LoraSettings(2, 4.0, "all-linear", dropout=0.25)], ids=["whole", "lora"])
+@pytest.mark.parametrize(
+    "lora",
+    [
+        None,
+        LoraSettings(2, 4.0, "all-linear", dropout=0.25),
+        LoraSettings(2, 4.0, ("q_proj", "lm_head"), dropout=0.25, saved=("embed_tokens",)),
+    ],
+    ids=["whole", "lora", "head and embedding"],
+)
 def test_a_resumed_run_is_bit_by_bit_an_uninterrupted_one(tmp_path, make_trainer, rows, lora):
     held_out = TrainingSet(rows[::5], LENGTH, 2, 0)
     make_trainer = partial(make_trainer, dtype="bfloat16")  # of the base below an adapter
@@ -122,6 +130,23 @@ def test_the_checkpoint_alone_suffices(tmp_path, make_trainer):
         assert same(load_file(parts / LAST), load_file(tmp_path / "whole" / LAST))
 
 
+def test_every_step_has_the_batches_of_its_place(tmp_path, make_trainer, rows):
+    """Through the whole data, and from where it stopped when it goes on: never a batch again that was had before."""
+
+    class Watched(TrainingSet):
+        def batches(self, step):
+            found = super().batches(step)
+            asked.extend(batch.number for batch in found)
+            return found
+
+    asked: list[int] = []
+    for until in (1, 5, None):
+        trainer = make_trainer(tmp_path / "run", accumulation=2)
+        trainer._data = Watched(rows, LENGTH, 4, 5, 2)
+        trainer.train(until)
+    assert asked == list(range(2 * STEPS))
+
+
 def test_a_stop_ends_the_run_after_a_step_and_saves(tmp_path, make_trainer):
     asked = iter(range(100))
     stopped = make_trainer(tmp_path / "run", stopped=lambda: next(asked) > 4, accumulation=2).train()
@@ -137,9 +162,8 @@ def test_a_stop_ends_the_run_after_a_step_and_saves(tmp_path, make_trainer):
 def test_evaluation_keeps_the_best_and_ends_the_run(tmp_path, make_trainer, rows):
     """Held out is what training forgets: counting backwards."""
     backwards = [replace(row, tokens=row.tokens[::-1].copy(), labels=row.tokens[::-1].copy() - 1) for row in rows[:4]]
-    trainer = make_trainer(
-        tmp_path / "run", held_out=TrainingSet(backwards, LENGTH, 3, 0), rate=0.03, settings={"patience": 2}
-    )
+    begin = partial(make_trainer, held_out=TrainingSet(backwards, LENGTH, 3, 0), rate=0.03, settings={"patience": 2})
+    trainer = begin(tmp_path / "run")
     outcome = trainer.train()
     found = {r["step"]: r["held_out_loss"] for r in records(tmp_path / "run") if "held_out_loss" in r}
     assert outcome.ended and len(outcome.losses) < STEPS
@@ -148,10 +172,14 @@ def test_evaluation_keeps_the_best_and_ends_the_run(tmp_path, make_trainer, rows
     trainer.use_best()
     kept = load_file(tmp_path / "run" / BEST)
     assert same(values(trainer), kept) and not same(kept, load_file(tmp_path / "run" / LAST))
-    again = make_trainer(
-        tmp_path / "run", held_out=TrainingSet(backwards, LENGTH, 3, 0), rate=0.03, settings={"patience": 2}
-    )
-    assert again.train() == outcome
+    assert begin(tmp_path / "run").train() == outcome
+    with safe_open(tmp_path / "run" / LAST, "numpy") as file:
+        position = json.loads(file.metadata()["position"])
+    assert position["ended_early"] and position["step"] == best + 6
+    # stopped after the first evaluation that was not better, it has not forgotten it
+    assert not begin(tmp_path / "parts").train(best + 4).ended
+    assert begin(tmp_path / "parts").train() == outcome
+    assert same(load_file(tmp_path / "parts" / LAST), load_file(tmp_path / "run" / LAST))
 
 
 def test_accumulation_is_one_large_batch(tmp_path, config, rows, make_trainer):

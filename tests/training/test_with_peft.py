@@ -16,7 +16,7 @@ from mindcold.training.loss import IGNORED
 from mindcold.training.model import TrainingLM
 from tests.folders import write_model
 from tests.parity.interpreter import require_peer
-from tests.training.test_model import SHAPES, batch_of, randomised
+from tests.training.test_model import ENDS, SHAPES, batch_of, randomised
 
 PEER = Path(__file__).with_name("peft_peer.py")
 ADAPTERS = {
@@ -30,6 +30,10 @@ ADAPTERS = {
     "qwen2-tied": LoraSettings(4, 8.0, ("k_proj", "o_proj", "up_proj"), dropout=0.1),
     "qwen3": LoraSettings(4, 8.0, ("q_proj", "gate_proj", "mlp.down_proj")),
 }
+CASES = [
+    *ADAPTERS.items(),
+    *((name, LoraSettings(3, 6.0, targets, saved=saved)) for name, targets, saved in ENDS.values()),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +41,14 @@ def python():
     return require_peer()
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
-def test_peft_has_our_logits_and_torch_our_gradients(python, tmp_path, name):
+@pytest.mark.parametrize(("name", "lora"), CASES, ids=[*ADAPTERS, *ENDS])
+def test_peft_has_our_logits_and_torch_our_gradients(python, tmp_path, name, lora):
     folder = write_model(tmp_path / "model", **SHAPES[name])
     config = ModelConfig.from_folder(folder)
     checkpoint = Checkpoint(folder, config)
     weights = {name: checkpoint.tensor(name, shape) for name, shape in weight_shapes(config).items()}
     rng = np.random.default_rng(0)
-    network = randomised(TrainingLM(config, weights, ADAPTERS[name]), rng)
+    network = randomised(TrainingLM(config, weights, lora), rng)
     export_adapter(network, config, "model", tmp_path / "adapter")
     tokens, labels = (rng.integers(3, config.vocab_size, (2, 13)).astype(np.int32) for _ in range(2))
     labels[0, :5] = labels[1, 9:] = IGNORED
@@ -58,7 +62,7 @@ def test_peft_has_our_logits_and_torch_our_gradients(python, tmp_path, name):
     assert np.abs(logits - theirs["logits"]).max() <= 1e-4 * np.abs(theirs["logits"]).max()
     batch = batch_of(tokens, labels, scale=1 / int((labels != IGNORED).sum()), room=24)
     # without dropout, which draws other numbers in torch
-    plain = TrainingLM(config, weights, replace(ADAPTERS[name], dropout=0.0))
+    plain = TrainingLM(config, weights, replace(lora, dropout=0.0))
     plain.update(list(map(_tensor, network.trainable.values())))
     loss, gradients = plain.gradients(batch)
     assert float(loss.asnumpy()) == pytest.approx(float(theirs["loss"]), rel=1e-5)
