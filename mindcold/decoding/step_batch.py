@@ -87,8 +87,7 @@ class StepBatch:
             sequence = item.feed.sequence
             plan.extend(sequence, sequence.pending[:count])
         self.rows = len(plan.rows)
-        best = max((item.forward.best for item in self.passes()), default=0)
-        output = self.engine.run(plan, self.scores, best)
+        output = self.engine.run(plan, self.scores, _few(max((item.forward.best for item in self.passes()), default=0)))
         self.timed = output.seconds is not None
         for item, count in self._parts:
             sequence = item.feed.sequence
@@ -135,3 +134,8 @@ def _add(plan: StepPlan, item: Work) -> None:
     for i, (token, parent) in enumerate(zip(draft.tokens, draft.parents, strict=True)):
         rows = [root + 1 + i for root in roots]
         plan.score(rows, alpha, beta, token, first + 1 + parent, masks[1 + i])
+
+
+def _few(best: int) -> int:
+    """A power of two from 8 on, where any of the best tokens are wanted: each number has graphs of its own."""
+    return max(8, 1 << (best - 1).bit_length()) if best else 0
