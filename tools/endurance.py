@@ -41,9 +41,8 @@ WARM_UP = 2
 GROWTH, LOST = 25.0, 4.0
 """Megabytes that memory may grow in all, and for every model that was loaded: MindSpore loses 2 to 3 at each."""
 
-LATE = 16
-"""Graphs that may come late: of kinds and numbers of rows that no step had before. Models that kept theirs would add
-hundreds."""
+LATE = 8
+"""Graphs that may come late: of numbers of rows that no step had before. Models that kept theirs would add hundreds."""
 
 AGAIN = 40
 """Pieces of work that are done again at the end."""

@@ -15,7 +15,7 @@ def test_growth_is_told_and_noise_is_not():
     assert endurance.grown([FLAT] * 12) == []
     assert endurance.grown([FLAT | {"megabytes": 700.0 + 5 * i, "graphs": 18 + (i > 5)} for i in range(12)]) == []
     assert endurance.grown([FLAT | {"descriptors": 6 + 40 * (i == 5)} for i in range(12)]) == []
-    for name, step in (("megabytes", 25), ("descriptors", 1), ("threads", 1), ("graphs", 4)):
+    for name, step in (("megabytes", 25), ("descriptors", 1), ("threads", 1), ("graphs", 2)):
         (found,) = endurance.grown([FLAT | {name: FLAT[name] + step * i} for i in range(12)])
         assert found.startswith(f"{name}: ")
 
