@@ -141,12 +141,9 @@ def choose(
     scores = penalise(scores, seen, params.repetition_penalty)
     if place is None:
         token = int(scores.argmax())
-    elif drawn:
-        p = probabilities(scores, params)
-        token = verify_drawn(p, *drawn, params.seed, place.request, place.position)
     else:
-        p = probabilities(scores, params)
-        token = draw(p, params.seed, place.request, place.position, candidate=place.candidate)
+        p, at = probabilities(scores, params), (params.seed, place.request, place.position)
+        token = verify_drawn(p, *drawn, *at) if drawn else draw(p, *at, candidate=place.candidate)
     return token, float(log_softmax(scores)[token])
 
 
