@@ -6,6 +6,7 @@ import numpy as np
 
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
+from mindcold.convert.row_order import paired_heads, to_pairs
 from mindcold.errors import RequestError
 from mindcold.model.rope import inverse_frequencies
 from mindcold.model.weights import weight_shapes
@@ -56,8 +57,8 @@ def write(folder: Path, path: Path) -> None:
         if known is None:
             raise RequestError(f"--llama: GGUF has no name for {name} of {config.model_type}")
         value = checkpoint.rows(name, shape, 0, None)
-        if kind == "llama" and (heads := _heads(name, config)):
-            value = permute(value, heads)
+        if heads := paired_heads(kind, name, config.num_attention_heads, config.num_key_value_heads):
+            value = to_pairs(value, heads)
         if len(shape) == 1:
             writer.add_tensor(known, value.astype(np.float32))
         else:
@@ -73,15 +74,3 @@ def slowed_by(config: ModelConfig) -> np.ndarray:
     """By what each rotary frequency is divided, float32 [head_dim / 2]."""
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
     return np.round(config.rope.theta**-exponents / inverse_frequencies(config), 5).astype(np.float32)
-
-
-def _heads(name: str, config: ModelConfig) -> int:
-    """Heads of a query or key projection, 0 for anything else."""
-    heads = {".q_proj.": config.num_attention_heads, ".k_proj.": config.num_key_value_heads}
-    return next((count for part, count in heads.items() if part in name), 0)
-
-
-def permute(value: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a query or key projection in GGUF's order: pairs, where HuggingFace has halves of each head."""
-    halves = value.reshape(heads, 2, value.shape[0] // heads // 2, *value.shape[1:])
-    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(value.shape))

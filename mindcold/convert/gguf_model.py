@@ -12,6 +12,7 @@ from mindcold.config import ModelConfig
 from mindcold.convert.gguf_config import read_config
 from mindcold.convert.gguf_file import GgufFile
 from mindcold.convert.gguf_tokenizer import write_tokenizer
+from mindcold.convert.row_order import paired_heads, to_halves
 from mindcold.errors import ModelError
 from mindcold.files import new_folder
 
@@ -38,7 +39,7 @@ def convert(source: str | Path, folder: str | Path, dtype: str = "bfloat16", sha
     names = _tensor_names(file, config)
     with new_folder(folder, ModelError) as partial:
         write_tokenizer(file, partial, config.max_position_embeddings)
-        _write_weights(file, partial, names, dtype, shard)
+        _write_weights(file, config, partial, names, dtype, shard)
         _write_json(partial / "config.json", config.to_hf())
         _write_json(partial / "generation_config.json", _generation(file, config))
     return folder
@@ -76,7 +77,12 @@ def _tensor_names(file: GgufFile, config: ModelConfig) -> dict[str, tuple[str, t
 
 
 def _write_weights(
-    file: GgufFile, folder: Path, names: dict[str, tuple[str, tuple[int, ...]]], dtype: str, shard: int
+    file: GgufFile,
+    config: ModelConfig,
+    folder: Path,
+    names: dict[str, tuple[str, tuple[int, ...]]],
+    dtype: str,
+    shard: int,
 ) -> None:
     size = 2 if dtype == "bfloat16" else 4
     shards: list[list[str]] = [[]]
@@ -94,7 +100,7 @@ def _write_weights(
             part = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
             tensors = {}
             for name in members:
-                tensors[name] = _tensor(file, name, *names[name], dtype)
+                tensors[name] = _tensor(file, config, name, *names[name], dtype)
                 home[name] = part
                 bar.update()
             save_file(tensors, folder / part, metadata={"format": "pt"})
@@ -102,21 +108,11 @@ def _write_weights(
         _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": home})
 
 
-def _tensor(file: GgufFile, name: str, own: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def _tensor(file: GgufFile, config: ModelConfig, name: str, own: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     value = file.tensor(own, shape, dtype)
     kind = file.value("general.architecture", str)
-    if kind == "llama" and ".self_attn.q_proj." in name:
-        return unpermute(value, file.integer("llama.attention.head_count"))
-    if kind == "llama" and ".self_attn.k_proj." in name:
-        heads = file.integer("llama.attention.head_count")
-        return unpermute(value, file.integer("llama.attention.head_count_kv", heads))
-    return value
-
-
-def unpermute(value: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a query or key projection in HuggingFace's order: halves of each head, where GGUF has pairs."""
-    pairs = value.reshape(heads, value.shape[0] // heads // 2, 2, *value.shape[1:])
-    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(value.shape))
+    heads = paired_heads(kind, name, config.num_attention_heads, config.num_key_value_heads)
+    return to_halves(value, heads) if heads else value
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from mindcold.bench.baseline import Baseline
 from mindcold.bench.report import context_rows
 from mindcold.cli import main
 from mindcold.config import parse_config
-from mindcold.convert.gguf_model import unpermute
+from mindcold.convert.row_order import to_halves
 from mindcold.errors import RequestError
 from mindcold.model.weights import weight_shapes
 from tests.folders import LLAMA
@@ -216,7 +216,7 @@ def test_weights_reach_gguf_unchanged(tmp_path):
     assert (found["output_norm.weight"].data == norm).all()
     query = weights["model.layers.0.self_attn.q_proj.weight"]
     halves = found["blk.0.attn_q.weight"].data.view(np.uint16).reshape(query.shape)
-    assert (unpermute(halves, raw["num_attention_heads"]) == query.view(np.uint16)).all()
+    assert (to_halves(halves, raw["num_attention_heads"]) == query.view(np.uint16)).all()
 
 
 def test_slowed_rotary_frequencies_are_written():

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 import mindcold
 from mindcold.config import ModelConfig, parse_config
 from mindcold.convert import convert
-from mindcold.convert.gguf_model import unpermute
+from mindcold.convert.row_order import to_halves
 from mindcold.errors import MindcoldError
 from mindcold.model.rope import inverse_frequencies
 from tests.convert.gguf_files import permuted, weights_of, write_gguf
@@ -56,7 +56,7 @@ def test_llama_rows_are_put_back():
     rows = np.arange(8)[:, None]
     assert permuted(rows, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
     for heads in (1, 2, 4):
-        np.testing.assert_array_equal(unpermute(permuted(rows, heads), heads), rows)
+        np.testing.assert_array_equal(to_halves(permuted(rows, heads), heads), rows)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_1", "Q5_0"])
