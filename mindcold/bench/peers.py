@@ -56,7 +56,7 @@ def measure(setting: Setting, folder: Path) -> tuple[Times, Tokens]:
 
     RequestError in one line for an interpreter that is not there, that lacks a package, or that ended.
     """
-    if setting.peer and setting.adapter is None:
+    if setting.peer is not None and setting.adapter is None:
         raise RequestError("--adapter: give one to compare with")
     programs = list[Baseline]()
     todo, tokens = dict[str, tasks.Task](), Tokens()
@@ -85,12 +85,12 @@ def measure(setting: Setting, folder: Path) -> tuple[Times, Tokens]:
                 name = f"{kind} prefill {setting.prefill_tokens}"
                 todo[name] = task(name, task="prefill", ids=long)
 
-        if setting.peer:
+        if setting.peer is not None:
             for dtype in setting.peer_dtypes:
                 arguments = (setting.model, setting.adapter, dtype, setting.peer_copies)
                 programs.append(Baseline(setting.peer, HERE / "transformers_peer.py", *arguments))
                 add(f"peer {dtype}", programs[-1], list(REQUESTS))
-        if setting.llama:
+        if setting.llama is not None:
             copy = folder / "model.gguf"
             gguf_copy.write(setting.model, copy)
             programs.append(Baseline(setting.llama, HERE / "llama_cpp_peer.py", copy, setting.context))

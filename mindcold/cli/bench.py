@@ -118,7 +118,7 @@ def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     model, _ = open_model(args, folder)
     rows = _rows(args)
-    contexts = [int(size) for size in _numbers(args.context, "--context", 1, 1 << 20)] if args.context else []
+    contexts = [] if args.context is None else [int(size) for size in _numbers(args.context, "--context", 1, 1 << 20)]
     todo: dict[str, tasks.Task] = {}
     for dtype in args.dtypes.split(","):
         llm = load(model, dtype=dtype, backend=args.backend)
@@ -138,10 +138,11 @@ def peers(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from mindcold.bench import gguf_copy, peers, pictures
     from mindcold.bench.report import task_rows
 
-    _require(args.peer or args.llama, "--peer or --llama: the interpreter of another program is expected")
+    wanted = args.peer is not None or args.llama is not None
+    _require(wanted, "--peer or --llama: the interpreter of another program is expected")
     if args.picture:
         pictures.require_matplotlib()
-    if args.llama:
+    if args.llama is not None:
         gguf_copy.require_gguf()
     model, adapter = open_model(args, folder)
     setting = peers.Setting(
@@ -231,10 +232,11 @@ def open_model(args: argparse.Namespace, folder: Path, adapter: str = "tiny-step
     from mindcold.model_folder import find_folder
     from mindcold.model_zoo.shapes import write_random_model
 
-    if getattr(args, "shape", None):
+    if getattr(args, "shape", None) is not None:
         written = write_random_model(args.shape, folder)
         return written.model, written.adapter
-    return find_folder(args.model), args.adapter or (adapter if args.model == "tiny-base" else None)
+    default = adapter if args.model == "tiny-base" else None
+    return find_folder(args.model), default if args.adapter is None else args.adapter
 
 
 def find_adapter(adapter: str | Path | None) -> Path | None:

@@ -6,6 +6,8 @@ import json
 import platform
 from typing import Any
 
+from mindcold.errors import RequestError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags."""
@@ -16,8 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print versions, the zoo, the operators, and the model and adapter if given."""
+    if args.adapter is not None and args.model is None:
+        raise RequestError("--adapter: --model is expected with it")
     facts = machine()
-    if args.model:
+    if args.model is not None:
         facts |= describe(args.model, args.adapter)
     if args.json:
         print(json.dumps(facts))

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Let the model write, and save what its drafter has learned from that."""
     task_data.check(args)
-    spec = parse_method(args.method, "--method") if args.method else None
+    spec = parse_method(args.method, "--method") if args.method is not None else None
     if not args.output.absolute().parent.is_dir():
         raise RequestError(f"--output: {args.output.parent}: no such folder")
     task, items = task_data.read(args, TASK)

@@ -54,6 +54,22 @@ def test_info_shows_the_model_the_adapter_and_the_operators(capsys, folders):
     assert json.loads(out)["stats"]["method"] == "cold"
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("info --model=", "folder: a path is expected, found ''"),
+        ("info --adapter=a", "--adapter: --model is expected with it"),
+        ("bench steps --model tiny-base --context=", "--context: comma-separated numbers"),
+        ("bench methods --shape=", "shape: '' is not one of"),
+        ("bench --peer=", "an interpreter is expected"),
+        ("warm-drafts --data none --output drafts --method=", "--method: '' is not of the form"),
+    ],
+)
+def test_an_empty_value_is_not_taken_for_none(capsys, line, says):
+    code, out, err = run(capsys, *line.split())
+    assert code != 0 and not out and says in err and err.count("\n") == 1
+
+
 def test_drafts_are_warmed_up_saved_and_loaded(capsys, tmp_path):
     text, saved = tmp_path / "text.txt", tmp_path / "drafts.safetensors"
     text.write_text("7 + 5 = 12. The answer is 12.\n" * 3, encoding="utf-8")
