@@ -42,19 +42,18 @@ _NUMBERS = st.sampled_from(["-1", "0", "1", "2", "0.5", "nan", "inf", "1e400", "
 
 @cache
 def _flags(command: str) -> dict[tuple[str, ...], dict[str, argparse.Action]]:
-    """The flags of a command, or of each that it has below it; but for those that stand for a model."""
+    """The flags of a command and of each that it has below it; but for those that stand for a model."""
     parser = argparse.ArgumentParser(add_help=False)
     importlib.import_module(COMMANDS[command][0]).add_arguments(parser)
-    below: dict[tuple[str, ...], argparse.ArgumentParser] = {
-        (name,): each for action in parser._actions for name, each in _subparsers(action).items()
-    }
+    below = {(name,): each for action in parser._actions for name, each in _subparsers(action).items()}
+    every: dict[tuple[str, ...], argparse.ArgumentParser] = {(): parser} | below
     return {
         names: {
             flag: action
             for flag, action in each._option_string_actions.items()
             if flag not in ("--model", "--draft-of", "--merge", "-h", "--help")
         }
-        for names, each in (below or {(): parser}).items()
+        for names, each in every.items()
     }
 
 
