@@ -45,8 +45,8 @@ def _flags(command: str) -> dict[tuple[str, ...], dict[str, argparse.Action]]:
     """The flags of a command and of each that it has below it; but for those that stand for a model."""
     parser = argparse.ArgumentParser(add_help=False)
     importlib.import_module(COMMANDS[command][0]).add_arguments(parser)
-    below = {(name,): each for action in parser._actions for name, each in _subparsers(action).items()}
-    every: dict[tuple[str, ...], argparse.ArgumentParser] = {(): parser} | below
+    every: dict[tuple[str, ...], argparse.ArgumentParser] = {(): parser}
+    every |= {(name,): each for action in parser._actions for name, each in _subparsers(action).items()}
     return {
         names: {
             flag: action
