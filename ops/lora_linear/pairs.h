@@ -51,6 +51,7 @@ constexpr int kPairRows = kLanes == 16 ? 6 : kLanes == 8 ? 3 : 1;
 #endif
 
 constexpr int kPairWide = kLanes == 16 ? 2 : 1;  // panels side by side
+constexpr int kFewRows = 2, kFewWide = 2;         // so few wait for memory: two streams a thread, and nothing fetched ahead
 constexpr int64_t kPairBlock = 64;                // pairs of a panel that stay in the nearest cache for all tiles
 
 // A row of inputs in pairs; the last of an odd number has a zero beside it.
@@ -69,7 +70,7 @@ struct PairBlock {
   int64_t step;  // bytes per pair
 };
 
-template <int kRows, int kWide>
+template <int kRows, int kWide, bool kAhead>
 void pair_tile(const Pair* x, int64_t stride, PairBlock block, float* sums) {
   Vec acc[kRows * kWide * kVecs];  // kept in registers, so every loop over it is unrolled
 #pragma GCC unroll 32
@@ -78,7 +79,7 @@ void pair_tile(const Pair* x, int64_t stride, PairBlock block, float* sums) {
   for (int64_t k = 0; k < block.pairs; ++k, p += 2 * kPanel, block.next += block.step) {
 #pragma GCC unroll 2
     for (int j = 0; j < kWide; ++j) {
-      if (kRows > 1) __builtin_prefetch(block.next + j * block.stride * 2);
+      if (kAhead) __builtin_prefetch(block.next + j * block.stride * 2);
 #pragma GCC unroll 8
       for (int i = 0; i < kVecs; ++i) {
         const Bits w = load_words(p + j * block.stride + i * 2 * kLanes);
@@ -94,19 +95,19 @@ void pair_tile(const Pair* x, int64_t stride, PairBlock block, float* sums) {
   for (int n = 0; n < kRows * kWide * kVecs; ++n) store(sums + n * kLanes, acc[n]);
 }
 
-template <int kWide, int kRows = kPairRows>
+template <int kWide, bool kAhead, int kRows>
 void any_pair_tile(int64_t rows, const Pair* x, int64_t stride, const PairBlock& block, float* sums) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return any_pair_tile<kWide, kRows - 1>(rows, x, stride, block, sums);
+    if (rows < kRows) return any_pair_tile<kWide, kAhead, kRows - 1>(rows, x, stride, block, sums);
   }
-  pair_tile<kRows, kWide>(x, stride, block, sums);
+  pair_tile<kRows, kWide, kAhead>(x, stride, block, sums);
 }
 
-// All rows against some panels side by side, block by block where there are several tiles of rows.
-template <int kWide>
+// All rows against some panels side by side, block by block where there are several tiles of at most kRows.
+template <int kWide, int kRows>
 void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t panel) {
   static thread_local std::vector<float> buffer;
-  const int64_t pairs = (t.inputs + 1) / 2, stride = pairs * 2 * kPanel, tiles = (t.rows + kPairRows - 1) / kPairRows;
+  const int64_t pairs = (t.inputs + 1) / 2, stride = pairs * 2 * kPanel, tiles = (t.rows + kRows - 1) / kRows;
   const int64_t size = tiles > 1 ? kPairBlock : pairs;
   buffer.resize(t.rows * kWide * kPanel);
   for (int64_t begin = 0; begin < pairs; begin += size) {
@@ -115,7 +116,7 @@ void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t p
     block.step = 4 * kPanel / tiles;
     for (int64_t i = 0; i < tiles; ++i) {  // tiles of nearly the same height
       const int64_t row = i * t.rows / tiles, rows = (i + 1) * t.rows / tiles - row;
-      any_pair_tile<kWide>(rows, x + row * pairs + begin, pairs, block, buffer.data() + row * kWide * kPanel);
+      any_pair_tile<kWide, (kRows > kFewRows), kRows>(rows, x + row * pairs + begin, pairs, block, buffer.data() + row * kWide * kPanel);
       block.next += block.pairs * block.step;
     }
   }
@@ -124,16 +125,14 @@ void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t p
   }
 }
 
-inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
-#if defined(MINDCOLD_TILES)
-  if (amx::granted()) return tile_product(t, weight, (t.inputs + 1) / 2, [x](int64_t i) { return words_of(x[i]); });
-#endif
-  const int64_t chunk = panels_at_once(t, (t.inputs + 1) / 2 * 4 * kPanel, kPairWide);
+template <int kWide, int kRows>
+void pair_chunks(const Task& t, const uint16_t* weight, const Pair* x) {
+  const int64_t chunk = panels_at_once(t, (t.inputs + 1) / 2 * 4 * kPanel, kWide);
   const auto body = [&](int64_t i) {
     int64_t panel = i * chunk;
     const int64_t end = std::min(t.panels, panel + chunk);
-    for (; panel + kPairWide <= end; panel += kPairWide) pair_panels<kPairWide>(t, weight, x, panel);
-    for (; panel < end; ++panel) pair_panels<1>(t, weight, x, panel);
+    for (; panel + kWide <= end; panel += kWide) pair_panels<kWide, kRows>(t, weight, x, panel);
+    for (; panel < end; ++panel) pair_panels<1, kRows>(t, weight, x, panel);
   };
   const int64_t chunks = (t.panels + chunk - 1) / chunk;
   if (small(t)) {
@@ -141,6 +140,14 @@ inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
   } else {
     Pool::get().run(chunks, body);
   }
+}
+
+inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
+#if defined(MINDCOLD_TILES)
+  if (amx::granted()) return tile_product(t, weight, (t.inputs + 1) / 2, [x](int64_t i) { return words_of(x[i]); });
+#endif
+  if (t.rows <= kFewRows) return pair_chunks<kFewWide, kFewRows>(t, weight, x);
+  pair_chunks<kPairWide, kPairRows>(t, weight, x);
 }
 
 }  // namespace mindcold::linear

@@ -63,8 +63,8 @@ void direct(const Task& t, const Weight* weight, int64_t panel) {
 
 template <class Weight, int kRows>
 void direct_panels(const Task& t, const Weight* weight, int64_t panel, int64_t end) {
-  // two streams of memory a thread where the sums fit the registers, and sums enough to hide the latency of fma
-  constexpr int kWide = kRows * kVecs > 4 ? 1 : std::max(2, 8 / (kRows * kVecs));
+  // two streams of memory a thread, even where not all sums stay in registers, and sums enough to hide the latency of fma
+  constexpr int kWide = std::max(2, 8 / (kRows * kVecs));
   for (; panel + kWide <= end; panel += kWide) direct<Weight, kRows, kWide>(t, weight, panel);
   for (; panel < end; ++panel) direct<Weight, kRows, 1>(t, weight, panel);
 }
