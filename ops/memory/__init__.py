@@ -11,20 +11,22 @@ import numpy as np
 from mindcold.ops import build
 
 SOURCE = Path(__file__).with_name("kernel.cc")
+LARGE_PAGE, SMALLEST = 1 << 21, 1 << 17
+"""Bytes of a page, and of what it is asked for."""
+
 _COLLAPSE = 25  # MADV_COLLAPSE of Linux 6.1 and later: now, not some time
 
 
 def use_large_pages(value: ms.Tensor | np.ndarray) -> None:
     """Ask the system to keep host memory in large pages, for a step waits for address translation otherwise.
 
-    Nothing happens where the system can't.
+    The pages it has a part of, too: smaller constants lie side by side in them. Nothing happens where the system can't.
     """
     address = value.ctypes.data if isinstance(value, np.ndarray) else value.data_ptr()
-    size, page = value.nbytes, mmap.PAGESIZE
-    if size < 1 << 21 or not hasattr(mmap, "MADV_HUGEPAGE"):
+    if value.nbytes < SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
         return
-    start = -(-address // page) * page
-    length = (address + size) // page * page - start
+    start = address // LARGE_PAGE * LARGE_PAGE
+    length = -(-(address + value.nbytes) // LARGE_PAGE) * LARGE_PAGE - start
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     madvise(start, length, mmap.MADV_HUGEPAGE)
