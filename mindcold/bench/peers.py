@@ -13,7 +13,7 @@ from mindcold.bench import gguf_copy, tasks
 from mindcold.bench.accuracy import equal_start
 from mindcold.bench.baseline import Baseline
 from mindcold.bench.cases import METHODS
-from mindcold.bench.report import Times, median_ratio
+from mindcold.bench.report import Times, bound_rows, median_ratio
 from mindcold.errors import RequestError
 from mindcold.llm import LLM, load
 from mindcold.ops import contrastive_score
@@ -109,10 +109,11 @@ def measure(setting: Setting, folder: Path) -> tuple[Times, Tokens]:
 
 
 def ours(llm: LLM, setting: Setting) -> dict[str, tasks.Task]:
-    """What is measured of mindcold, and one reading of its weights."""
+    """What is measured of mindcold, one reading of its weights, and their products with one row at the best."""
     found = tasks.of_methods(llm, setting.prompt_tokens, setting.new_tokens)
     found |= tasks.of_steps(llm, setting.rows, setting.prompt_tokens)
-    found |= {"read": tasks.of_memory(llm.engine.weight_bytes), "score": score(llm)}
+    found |= {"read": tasks.of_memory(llm.engine.weight_bytes), "multiply": tasks.of_arithmetic(llm)}
+    found["score"] = score(llm)
     if setting.prefill_tokens:
         found[f"prefill {setting.prefill_tokens}"] = tasks.of_prefill(llm, setting.prefill_tokens)
     return found
@@ -156,11 +157,10 @@ def ratios(times: Times) -> list[dict[str, Any]]:
             pairs.append((f"{task} / base greedy", task, f"{dtype} base greedy"))
         if name == "CoLD":
             pairs.append((f"{dtype} scoring / {name}", f"{dtype} score", task))
-    return [
-        {"figure": title} | median_ratio(times[over], times[under])
-        for title, over, under in pairs
-        if over in times and under in times
-    ]
+    found = [(title, over, under) for title, over, under in pairs if over in times and under in times]
+    return [{"figure": title} | median_ratio(times[over], times[under]) for title, over, under in found] + bound_rows(
+        times
+    )
 
 
 def agreement(tokens: Tokens) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ def require_matplotlib() -> None:
 
 
 def steps(times: dict[str, list[float]], title: str, path: Path) -> None:
-    """Step time against rows for each dtype, with the time to read the weights once as the bound."""
+    """Step time against rows for each dtype, with its bound: reading the weights, or multiplying every row by them."""
     from matplotlib import pyplot
 
     middle = {name: statistics.median(values) for name, values in times.items()}
@@ -32,8 +32,10 @@ def steps(times: dict[str, list[float]], title: str, path: Path) -> None:
     for kind, points in series.items():
         (line,) = axes.plot(*zip(*sorted(points), strict=True), marker="o", label=kind)
         if f"{kind} read" in middle:
-            axes.axhline(middle[f"{kind} read"], color=line.get_color(), linestyle=":", linewidth=1)
-    axes.plot([], [], color="gray", linestyle=":", label="reading the weights once")
+            rows = np.arange(1, max(count for count, _ in points) + 1)
+            bound = np.maximum(middle[f"{kind} read"], rows * middle[f"{kind} multiply"])
+            axes.plot(rows, bound, color=line.get_color(), linestyle=":", linewidth=1)
+    axes.plot([], [], color="gray", linestyle=":", label="bound: reading the weights, or multiplying")
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_ylim(bottom=0)

@@ -52,6 +52,22 @@ def context_rows(times: Times, contexts: Sequence[int], start: int) -> list[dict
     return rows
 
 
+def bounds(times: Times) -> dict[str, list[float]]:
+    """The least a step could take in every round: reading the weights once, or multiplying every row by them."""
+    found = {}
+    for task in times:
+        dtype, _, rest = task.partition(" step ")
+        if rest.endswith(" rows") and f"{dtype} multiply" in times:
+            pairs = zip(times[f"{dtype} read"], times[f"{dtype} multiply"], strict=True)
+            found[task] = [max(read, int(rest.split()[0]) * row) for read, row in pairs]
+    return found
+
+
+def bound_rows(times: Times) -> list[dict[str, Any]]:
+    """Every step beside its bound."""
+    return [{"figure": f"{task} / bound"} | median_ratio(times[task], least) for task, least in bounds(times).items()]
+
+
 def task_rows(times: Times, bases: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Times of all tasks, and their ratios to the task of the same dtype and batch whose name ends with each base."""
     rows = []

@@ -13,6 +13,7 @@ from mindcold.bench.cases import METHODS, Case
 from mindcold.engine import StepPlan
 from mindcold.llm import LLM
 from mindcold.model.adapter_bank import BASE_ADAPTER
+from mindcold.ops.arithmetic import PeakArithmetic
 from mindcold.ops.memory import ReadBandwidth
 from mindcold.request import BASE
 
@@ -85,6 +86,13 @@ def of_memory(size: int) -> Task:
     """One pass over memory of this size, bytes: what a step over such weights takes at least."""
     memory = ReadBandwidth(size)
     return lambda: 1e3 * size / memory.measure()
+
+
+def of_arithmetic(llm: LLM) -> Task:
+    """The products of one row with all weights, at the processor's best: what each row of a step takes at least."""
+    weights = llm.engine.weight_bytes / {"float32": 4, "bfloat16": 2, "int8": 1}[llm.dtype]
+    peak = PeakArithmetic(llm.dtype)
+    return lambda: 1e3 * 2 * weights / peak.measure()
 
 
 def random_ids(llm: LLM, shape: tuple[int, ...]) -> np.ndarray:

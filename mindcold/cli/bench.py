@@ -113,7 +113,7 @@ def methods(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Milliseconds of steps in every round, by dtype."""
     from mindcold.bench import tasks
-    from mindcold.bench.report import context_rows, task_rows
+    from mindcold.bench.report import bound_rows, context_rows, task_rows
     from mindcold.llm import load
 
     model, _ = open_model(args, folder)
@@ -123,13 +123,13 @@ def steps(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     for dtype in args.dtypes.split(","):
         llm = load(model, dtype=dtype, backend=args.backend)
         found = tasks.of_steps(llm, rows, args.prompt_tokens)
-        found["read"] = tasks.of_memory(llm.engine.weight_bytes)
+        found |= {"read": tasks.of_memory(llm.engine.weight_bytes), "multiply": tasks.of_arithmetic(llm)}
         for context in contexts:
             found[f"step at {context}"] = tasks.of_steps(llm, (1,), context)["step 1 rows"]
             found[f"KV of {context}"] = tasks.of_memory(context * llm.engine.slot_bytes)
         todo |= {f"{llm.dtype} {name}": task for name, task in found.items()}
     times = tasks.run_in_turn(todo, args.rounds)
-    shown = {"steps": task_rows(times, ("step 1 rows", "read"))}
+    shown = {"steps": task_rows(times, ("step 1 rows", "read")), "bounds": bound_rows(times)}
     return shown | {"contexts": context_rows(times, contexts, args.prompt_tokens), "rounds": times}
 
 

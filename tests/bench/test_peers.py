@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from mindcold.bench import gguf_copy, peers, pictures
 from mindcold.bench.baseline import Baseline
-from mindcold.bench.report import context_rows
+from mindcold.bench.report import bound_rows, bounds, context_rows
 from mindcold.cli import main
 from mindcold.config import parse_config
 from mindcold.convert.row_order import to_halves
@@ -197,6 +197,14 @@ def test_a_long_context_is_compared_with_reading_its_keys():
     times = {"int8 read": [1.0], "int8 step 1 rows": [2.0], "int8 step at 512": [6.0], "int8 KV of 512": [1.0]}
     (row,) = context_rows(times, [512], 64)
     assert row["figure"] == "int8 step at 512 / (step at 64 + reading the KV)" and row["ratio"] == 2.0
+
+
+def test_a_step_is_compared_with_what_it_takes_at_least():
+    times = {"int8 read": [1.0, 2.0], "int8 multiply": [0.5, 0.5], "int8 step 1 rows": [2.0, 3.0]}
+    times |= {"int8 step 16 rows": [16.0, 12.0], "llama.cpp step 16 rows": [9.0, 9.0]}
+    assert bounds(times) == {"int8 step 1 rows": [1.0, 2.0], "int8 step 16 rows": [8.0, 8.0]}
+    found = {row["figure"]: row["ratio"] for row in bound_rows(times)}
+    assert found == {"int8 step 1 rows / bound": 1.75, "int8 step 16 rows / bound": 1.75}
 
 
 def test_weights_reach_gguf_unchanged(tmp_path):
