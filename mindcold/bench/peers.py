@@ -158,9 +158,8 @@ def ratios(times: Times) -> list[dict[str, Any]]:
         if name == "CoLD":
             pairs.append((f"{dtype} scoring / {name}", f"{dtype} score", task))
     found = [(title, over, under) for title, over, under in pairs if over in times and under in times]
-    return [{"figure": title} | median_ratio(times[over], times[under]) for title, over, under in found] + bound_rows(
-        times
-    )
+    rows = [{"figure": title} | median_ratio(times[over], times[under]) for title, over, under in found]
+    return rows + bound_rows(times)
 
 
 def agreement(tokens: Tokens) -> list[dict[str, Any]]:
