@@ -9,8 +9,9 @@ namespace mindcold::linear {
 
 constexpr int kChains = 12;  // enough to hide the latency of an addition
 
+// Not inlined: the sums have all registers to themselves.
 template <class Add>
-float chains(int64_t steps, const Add& add) {
+__attribute__((noinline)) float chains(int64_t steps, const Add& add) {
   Vec sums[kChains] = {};
   for (int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 16
