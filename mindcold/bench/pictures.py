@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mindcold.bench.report import bound
 from mindcold.errors import RequestError
 
 
@@ -32,9 +33,9 @@ def steps(times: dict[str, list[float]], title: str, path: Path) -> None:
     for kind, points in series.items():
         (line,) = axes.plot(*zip(*sorted(points), strict=True), marker="o", label=kind)
         if f"{kind} read" in middle:
-            rows = np.arange(1, max(count for count, _ in points) + 1)
-            bound = np.maximum(middle[f"{kind} read"], rows * middle[f"{kind} multiply"])
-            axes.plot(rows, bound, color=line.get_color(), linestyle=":", linewidth=1)
+            rows = range(1, max(count for count, _ in points) + 1)
+            least = [bound(middle[f"{kind} read"], middle[f"{kind} multiply"], count) for count in rows]
+            axes.plot(rows, least, color=line.get_color(), linestyle=":", linewidth=1)
     axes.plot([], [], color="gray", linestyle=":", label="bound: reading the weights, or multiplying")
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:.0f}")

@@ -52,14 +52,19 @@ def context_rows(times: Times, contexts: Sequence[int], start: int) -> list[dict
     return rows
 
 
+def bound(read: float, multiply: float, rows: int) -> float:
+    """The least a step of so many rows could take: reading the weights once, or multiplying every row by them."""
+    return max(read, rows * multiply)
+
+
 def bounds(times: Times) -> dict[str, list[float]]:
-    """The least a step could take in every round: reading the weights once, or multiplying every row by them."""
+    """The bound of every step in every round."""
     found = {}
     for task in times:
         dtype, _, rest = task.partition(" step ")
         if rest.endswith(" rows") and f"{dtype} multiply" in times:
             pairs = zip(times[f"{dtype} read"], times[f"{dtype} multiply"], strict=True)
-            found[task] = [max(read, int(rest.split()[0]) * row) for read, row in pairs]
+            found[task] = [bound(read, row, int(rest.split()[0])) for read, row in pairs]
     return found
 
 

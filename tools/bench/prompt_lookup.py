@@ -9,7 +9,6 @@ Times are not in turn: they say nothing here.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from tabulate import tabulate
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 import mindcold
 from mindcold.bench.baseline import Baseline
+from mindcold.bench.report import write_json
 from mindcold.prompts import PromptEncoder
 from mindcold.tasks import spec_bench
 from mindcold.tasks.evaluate import Record, evaluate
@@ -61,7 +61,7 @@ def main() -> None:
     print(tabulate([line(row) for row in found["groups"]], headers="keys"))
     if args.output:
         content = {name: [plain(row) for row in part] for name, part in found.items()}
-        args.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(args.output, content)
 
 
 def line(row):
