@@ -9,10 +9,13 @@ namespace mindcold::linear {
 
 constexpr int kChains = 12;  // enough to hide the latency of an addition
 
-// Not inlined: the sums have all registers to themselves.
+// Not inlined: the sums have all registers to themselves. Each starts at a value of its own: of equal chains the compiler
+// would compute one.
 template <class Add>
 __attribute__((noinline)) float chains(int64_t steps, const Add& add) {
-  Vec sums[kChains] = {};
+  Vec sums[kChains];
+#pragma GCC unroll 16
+  for (int n = 0; n < kChains; ++n) sums[n] = splat(static_cast<float>(n));
   for (int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 16
     for (int n = 0; n < kChains; ++n) sums[n] = add(sums[n]);
