@@ -11,6 +11,7 @@
 
 #include "../parallel.h"
 #include "../vec.h"
+#include "panels.h"
 #include "task.h"
 #include "tiles.h"
 
@@ -32,27 +33,30 @@ inline Vec add_pair(Vec sum, Bits weights, const Pair& x) {
   return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weights), reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(x.words))));
 }
 constexpr int kPairRows = 6;
+constexpr bool kUnpackPairs = false;
 #else
 struct Pair {
-  float even, odd;
+  float odd, even;  // in the order of sums
 };
 
 inline uint32_t words_of(const Pair& x) {  // which are bfloat16 already
   return static_cast<uint32_t>(round_bf16(x.even)) | static_cast<uint32_t>(round_bf16(x.odd)) << 16;
 }
 
-inline Pair pair_of(float even, float odd) { return {from_bf16(round_bf16(even)), from_bf16(round_bf16(odd))}; }
+inline Pair pair_of(float even, float odd) { return {from_bf16(round_bf16(odd)), from_bf16(round_bf16(even))}; }
 
 inline Vec add_pair(Vec sum, Bits weights, const Pair& x) {
   sum = fma(splat(x.odd), reinterpret_cast<Vec>(weights & 0xffff0000u), sum);
   return fma(splat(x.even), reinterpret_cast<Vec>(weights << 16), sum);
 }
 constexpr int kPairRows = kLanes == 16 ? 6 : kLanes == 8 ? 3 : 1;
+constexpr bool kUnpackPairs = kLanes < 16;  // a tile of six rows with its weights needs all of 16 registers
 #endif
 
 constexpr int kPairWide = kLanes == 16 ? 2 : 1;  // panels side by side
-constexpr int kFewRows = 2, kFewWide = 2;         // so few wait for memory: two streams a thread, and nothing fetched ahead
-constexpr int64_t kPairBlock = 64;                // pairs of a panel that stay in the nearest cache for all tiles
+constexpr int kDirectWide = 2;                   // so few rows wait for memory: two streams a thread, and nothing fetched ahead
+constexpr int64_t kPackedPairRows = 8;           // more rows are worth a pass that unpacks a block, if that is done
+constexpr int64_t kPairBlock = 64;               // pairs of a panel that stay in the nearest cache for all tiles
 
 // A row of inputs in pairs; the last of an odd number has a zero beside it.
 inline void pair_up(const float* x, int64_t inputs, Pair* out) {
@@ -116,7 +120,7 @@ void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t p
     block.step = 4 * kPanel / tiles;
     for (int64_t i = 0; i < tiles; ++i) {  // tiles of nearly the same height
       const int64_t row = i * t.rows / tiles, rows = (i + 1) * t.rows / tiles - row;
-      any_pair_tile<kWide, (kRows > kFewRows), kRows>(rows, x + row * pairs + begin, pairs, block, buffer.data() + row * kWide * kPanel);
+      any_pair_tile<kWide, (kRows > kDirectRows), kRows>(rows, x + row * pairs + begin, pairs, block, buffer.data() + row * kWide * kPanel);
       block.next += block.pairs * block.step;
     }
   }
@@ -146,7 +150,12 @@ inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
 #if defined(MINDCOLD_TILES)
   if (amx::granted()) return tile_product(t, weight, (t.inputs + 1) / 2, [x](int64_t i) { return words_of(x[i]); });
 #endif
-  if (t.rows <= kFewRows) return pair_chunks<kFewWide, kFewRows>(t, weight, x);
+  if (t.rows <= kDirectRows) return pair_chunks<kDirectWide, kDirectRows>(t, weight, x);
+  if (kUnpackPairs && t.rows > kPackedPairRows) {  // twice as many inputs in float32
+    Task inputs = t;
+    inputs.x = reinterpret_cast<const float*>(x), inputs.inputs = (t.inputs + 1) / 2 * 2;
+    return product(inputs, weight);
+  }
   pair_chunks<kPairWide, kPairRows>(t, weight, x);
 }
 

@@ -1,5 +1,6 @@
 // Products over weights in float32 or int8, panels [P, K, 32]: every sum is one chain of fused multiply-adds over k, in
-// order, so that a row's bits do not depend on the rows beside it.
+// order, so that a row's bits do not depend on the rows beside it. Many rows over bfloat16 without an instruction for its
+// pairs are summed here, too: panels [P, K / 2, 32, 2], the odd input of each pair before the even one.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +16,11 @@ namespace mindcold::linear {
 constexpr int kStripes = kVecs / 2;  // stripe s of a panel: vectors s and s + kStripes
 constexpr int kTileRows = kLanes == 8 ? 6 : 8;
 constexpr int kDirectRows = 2;       // up to so many rows read a panel once, in one pass
+template <class Weight>
 constexpr int kPackedRows = 24;      // up to so many rows unpack the weight in registers, in every tile
-constexpr int64_t kBlock = 256;      // inputs of a panel that stay in the nearest cache for all tiles
+template <>
+constexpr int kPackedRows<uint16_t> = 0;
+constexpr int64_t kBlock = 192;      // inputs of a panel that stay in the nearest cache for all tiles
 
 // Stripe s of one line of a panel (the 32 weights of one input).
 inline void stripe(const int8_t* p, int s, Vec* w) {
@@ -31,6 +35,30 @@ struct Unpacked {
 };
 inline Unpacked operator+(Unpacked p, int64_t offset) { return {p.data + offset / kPanel * 2 * kLanes}; }
 inline void stripe(Unpacked p, int, Vec* w) { w[0] = load(p.data), w[1] = load(p.data + kLanes); }
+
+// A block, unpacked stripe by stripe.
+template <class Weight>
+void unpack(const Weight* p, int64_t inputs, float* lines) {
+  for (int64_t k = 0; k < inputs; ++k, p += kPanel, lines += 2 * kLanes) {
+    for (int s = 0; s < kStripes; ++s) {
+      Vec w[2];
+      stripe(p, s, w);
+      for (int i = 0; i < 2; ++i) store(lines + (s * inputs * 2 + i) * kLanes, w[i]);
+    }
+  }
+}
+
+inline void unpack(const uint16_t* p, int64_t inputs, float* lines) {
+  for (int64_t k = 0; k < inputs; k += 2, p += 2 * kPanel, lines += 4 * kLanes) {
+    for (int s = 0; s < kStripes; ++s) {
+      for (int i = 0; i < 2; ++i) {
+        const Bits w = load_words(p + 2 * kLanes * (s + i * kStripes));
+        store(lines + (s * inputs * 2 + i) * kLanes, reinterpret_cast<Vec>(w & 0xffff0000u));
+        store(lines + (s * inputs * 2 + 2 + i) * kLanes, reinterpret_cast<Vec>(w << 16));
+      }
+    }
+  }
+}
 
 // A few rows against some panels side by side: the weight goes from memory to the sums, nothing is kept.
 template <class Weight, int kRows, int kWide>
@@ -120,28 +148,23 @@ void blocked(const Task& t, const Weight* weight, int64_t panel) {
   buffer.assign(t.rows * kPanel, 0.0f);
   float* sums = buffer.data();
   const int64_t tiles = (t.rows + kTileRows - 1) / kTileRows;
-  const bool unpack = t.rows > kPackedRows;
-  for (int64_t first = 0; first < t.inputs; first += kBlock) {
-    const int64_t inputs = std::min(kBlock, t.inputs - first);
+  const bool packed = t.rows <= kPackedRows<Weight>;
+  const int64_t blocks = (t.inputs + kBlock - 1) / kBlock, size = ((t.inputs + blocks - 1) / blocks + 1) / 2 * 2;
+  for (int64_t first = 0; first < t.inputs; first += size) {
+    const int64_t inputs = std::min(size, t.inputs - first);
     const Weight* p = weight + (panel * t.inputs + first) * kPanel;
     const int64_t share = kPanel * static_cast<int64_t>(sizeof(Weight)) / (kStripes * tiles);
     Ahead ahead{reinterpret_cast<const char*>(p + inputs * kPanel), std::max<int64_t>(share, 1)};
+    if (!packed) unpack(p, inputs, unpacked);
     for (int s = 0; s < kStripes; ++s) {
-      float* lines = unpacked + s * 2 * kLanes * kBlock;
-      for (int64_t k = 0; unpack && k < inputs; ++k) {
-        Vec w[2];
-        stripe(p + k * kPanel, s, w);
-        store(lines + k * 2 * kLanes, w[0]), store(lines + k * 2 * kLanes + kLanes, w[1]);
-      }
       for (int64_t i = 0; i < tiles; ++i) {  // tiles of nearly the same height
         const int64_t row = i * t.rows / tiles, rows = (i + 1) * t.rows / tiles - row;
         const float* x = t.x + row * t.inputs + first;
         float* y = sums + row * kPanel + s * kLanes;
-        if (unpack) {
-          any_tile(rows, x, t.inputs, Unpacked{lines}, s, inputs, ahead, y);
-        } else {
-          any_tile(rows, x, t.inputs, p, s, inputs, ahead, y);
+        if constexpr (kPackedRows<Weight> > 0) {
+          if (packed) any_tile(rows, x, t.inputs, p, s, inputs, ahead, y);
         }
+        if (!packed) any_tile(rows, x, t.inputs, Unpacked{unpacked + s * 2 * kLanes * inputs}, s, inputs, ahead, y);
         ahead.next += inputs * ahead.step;
       }
     }
@@ -151,13 +174,13 @@ void blocked(const Task& t, const Weight* weight, int64_t panel) {
 
 template <class Weight>
 void panels(const Task& t, const Weight* weight, int64_t panel, int64_t end) {
-  switch (t.rows) {
-    case 1: return direct_panels<Weight, 1>(t, weight, panel, end);
-    case 2: return direct_panels<Weight, 2>(t, weight, panel, end);
+  if constexpr (kPackedRows<Weight> > 0) {
+    if (t.rows == 1) return direct_panels<Weight, 1>(t, weight, panel, end);
+    if (t.rows == 2) return direct_panels<Weight, 2>(t, weight, panel, end);
   }
   for (; panel < end; ++panel) blocked(t, weight, panel);
 }
-static_assert(kDirectRows == 2, "panels() has a case for each");
+static_assert(kDirectRows == 2, "panels() has a line for each");
 
 template <class Weight>
 void product(const Task& t, const Weight* weight) {
