@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags = parser.add_argument_group("flags of peers, which need not be named")
     for flag in (*BENCHMARKS["peers"][1], *COMMON):
         known = {name: value for name, value in FLAGS[flag].items() if name != "default"}
+        if not known.keys() & {"action", "choices"}:
+            known.setdefault("metavar", _name(flag).upper())
         flags.add_argument(flag, dest=UNNAMED + _name(flag), default=argparse.SUPPRESS, **known)
     commands = parser.add_subparsers(metavar="benchmark", title="benchmarks (default methods)")
     for name, (summary, names) in BENCHMARKS.items():

@@ -23,6 +23,13 @@ def rows(capsys, name, *arguments):
     return json.loads(out)[name]
 
 
+def test_its_help_shows_no_name_of_ours(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    out = capsys.readouterr().out
+    assert "--shape SHAPE" in out and "UNNAMED" not in out.upper()
+
+
 def test_methods_are_measured_beside_each_other_and_in_batches(capsys):
     flags = ("--rounds", 1, "--new-tokens", 4, "--prompt-tokens", 4, "--batch", "1,3", "--dtypes", "float32")
     found = {row["task"]: row for row in rows(capsys, "methods", *flags)}
