@@ -1,6 +1,7 @@
 """The order in which processes take files of tests: the long ones first, so that none runs alone at the end."""
 
 from collections import Counter
+from pathlib import Path
 
 MINUTES = [
     "mindformers/test_networks.py",
@@ -18,9 +19,9 @@ MINUTES = [
 """Files that take long for their number of tests; of the others that number says enough."""
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(items):
     """Sort by files; tools/test.sh tells xdist to keep that order."""
-    folder = config.rootpath / "tests"
+    folder = Path(__file__).parent
     names = [str(item.path.relative_to(folder)) for item in items]
     count = Counter(names)
     place = {name: (0, MINUTES.index(name)) if name in MINUTES else (1, -count[name]) for name in count}
