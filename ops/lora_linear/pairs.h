@@ -151,7 +151,7 @@ inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
   if (amx::granted()) return tile_product(t, weight, (t.inputs + 1) / 2, [x](int64_t i) { return words_of(x[i]); });
 #endif
   if (t.rows <= kDirectRows) return pair_chunks<kDirectWide, kDirectRows>(t, weight, x);
-  if (kUnpackPairs && t.rows > kPackedPairRows) {  // twice as many inputs in float32
+  if (kUnpackPairs && t.rows > kPackedPairRows) {  // the pairs are inputs in float32, in the order of sums
     Task inputs = t;
     inputs.x = reinterpret_cast<const float*>(x), inputs.inputs = (t.inputs + 1) / 2 * 2;
     return product(inputs, weight);
