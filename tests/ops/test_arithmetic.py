@@ -1,4 +1,4 @@
-"""The peak of arithmetic: operations are counted, and more of them take longer."""
+"""The peak of arithmetic: operations are counted, and none is left out."""
 
 import ctypes
 
