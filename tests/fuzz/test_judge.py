@@ -1,5 +1,6 @@
 """What a case has to keep to, broken one by one."""
 
+import gc
 import re
 import tempfile
 import time
@@ -42,6 +43,7 @@ def loop(case):
 
 
 def allocate(case):
+    gc.collect()
     np.ones(case, np.uint8)
 
 
@@ -60,7 +62,7 @@ def allocate(case):
         (leave, None, "failed", "wrote"),
         (sleep, None, "failed", "took 0.3 s"),
         (loop, None, "failed", "took more than 0.4 s"),
-        (allocate, 80_000_000, "failed", "took .* MB"),
+        (allocate, 400_000_000, "failed", "took .* MB"),
         (allocate, 1000, "accepted", ""),
     ],
 )
@@ -69,3 +71,12 @@ def test_verdicts(run, case, verdict, why, tmp_path, monkeypatch):
     monkeypatch.setattr("judge.MEGABYTES", 40.0)
     found = corpus.judge(run, case, tmp_path)
     assert found.verdict == verdict and re.search(why, found.why)
+
+
+def test_garbage_of_before_does_not_hide_what_a_case_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr("judge.MEGABYTES", 40.0)
+    garbage = [np.ones(400_000_000, np.uint8)]
+    garbage.append(garbage)
+    del garbage
+    assert "MB" in corpus.judge(allocate, 400_000_000, tmp_path).why
+    assert gc.get_freeze_count() == 0

@@ -1,5 +1,6 @@
 """One case of the fuzzing corpus: run and judged by what every case has to keep to."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -39,6 +40,8 @@ class Overtime(BaseException):
 def judge(run: Callable[[Any], None], case: Any, folder: Path) -> Outcome:
     """Run one case in an empty `folder`, where its temporary files go too; it must leave the folder empty."""
     process, home = psutil.Process(), Path.cwd()
+    gc.collect(1)
+    gc.freeze()  # older garbage, were it freed within the case, would hide what the case needs
     _forget_peak()
     before, began = process.memory_info().rss, time.monotonic()
     os.chdir(folder)
@@ -46,10 +49,11 @@ def judge(run: Callable[[Any], None], case: Any, folder: Path) -> Outcome:
     try:
         with _alarm():
             verdict, why = _run(run, case)
+        seconds, megabytes = time.monotonic() - began, (_peak() - before) / 1e6
     finally:
+        gc.unfreeze()
         os.chdir(home)
         tempfile.tempdir = None
-    seconds, megabytes = time.monotonic() - began, (_peak() - before) / 1e6
     left = sorted(path.name for path in folder.iterdir())
     if verdict != "failed":
         for wrong, what in (
