@@ -1,8 +1,9 @@
 """Let a model write what a drafting model is to learn: python tools/prepare_draft.py commongen train.txt texts.jsonl.
 
-Writes {"prompt", "completion"} a line for `mindcold train --draft-of`: the own greedy text of the model for `--count`
-items of the part of the data that `mindcold evaluate --split validation` leaves out. A draft learns what it has to
-foresee, which is not what people would have written (distillation by the target's outputs, as in arXiv 2310.08461).
+Writes {"prompt", "completion"} a line for `mindcold train --draft-of`: the own greedy text of the model (with
+`--method beam` all its beams) for `--count` items of the part of the data that `mindcold evaluate --split validation`
+leaves out. A draft learns what it has to foresee, which is not what people would have written (distillation by the
+target's outputs, as in arXiv 2310.08461).
 """
 
 import argparse
@@ -16,7 +17,7 @@ TOGETHER = 16
 
 
 def prepare(args: argparse.Namespace) -> list[tuple[str, str]]:
-    """What the model writes, as far as it comes to an end."""
+    """What the model writes, as far as it comes to an end; of beams every text."""
     task = find_task(args.task)
     items = read_items(task, args.data, limit=args.count, split=args.split, seed=args.seed)
     llm = mindcold.load(args.model, args.adapter, max_batch=TOGETHER)
@@ -26,8 +27,9 @@ def prepare(args: argparse.Namespace) -> list[tuple[str, str]]:
     outs = llm.generate(requests, progress=True)
     assert llm.tokenizer is not None
     texts = [prompt if isinstance(prompt, str) else llm.tokenizer.render_chat(prompt) for prompt in prompts]
-    pairs = zip(texts, outs, strict=True)
-    return [(text, out.text) for text, out in pairs if out.finish_reason == "stop" and out.text]
+    written = [(prompt, found) for prompt, out in zip(texts, outs, strict=True) for found in out.ranked or [out]]
+    ends = llm.config.eos_token_ids
+    return [(prompt, found.text) for prompt, found in written if found.text and found.token_ids[-1] in ends]
 
 
 if __name__ == "__main__":
