@@ -24,8 +24,7 @@ class ScoreStep(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network, self.contrast, self.scores = network, contrast, scores
         self.score, self.verify = contrastive_score.body(backend, best=best), tree_verify.body(backend)
-        self.stack, self.sum = ops.Stack(), ops.ReduceSum()
-        self.lines, self.columns, self.concat = ops.Unstack(), ops.Unstack(axis=1), ops.Concat()
+        self.lines, self.stack, self.concat = ops.Unstack(), ops.Stack(), ops.Concat()
 
     @staticmethod
     def in_graph(backend: str) -> bool:
@@ -37,22 +36,17 @@ class ScoreStep(nn.Cell):
         if self.contrast:
             logits = self.network(rows, self.concat(lines[:2]))
             out = self.score.stacked(logits, alpha_beta, allowed)
-            sums = self.sum(logits, -1)
-            expert, base = sums[: alpha_beta.shape[0]], sums[alpha_beta.shape[0] :]
+            logprob = self.score.checked_stacked(out[2], logits, alpha_beta)
         else:
             logits = self.network(rows, lines[0])
             out = self.score(logits, logits, alpha_beta, allowed)
-            expert = base = self.sum(logits, -1)
-        return self.chosen(out, expert, base, alpha_beta, lines[2], lines[3])
+            logprob = self.score.checked(out[2], logits, logits, alpha_beta)
+        return self.chosen(out, logprob, lines[2], lines[3])
 
-    def chosen(self, out, expert, base, alpha_beta, tokens, parents):
-        """What the step gives: of the score's outputs, each head's sums of logits, its token and its parent."""
-        scores, token, logprob = out[:3]
-        beta = self.columns(alpha_beta)[1]
-        read = ops.select(beta == 0, expert, base)  # where beta is 0 the amateur may hold anything
-        logprob = logprob + (expert - expert) + (read - read)  # nothing, or NaN; a constant NaN is lost in graphs
-        chosen = self.stack((token, self.verify(token, tokens, parents)))
-        return ((chosen, logprob, scores) if self.scores else (chosen, logprob)) + out[3:]
+    def chosen(self, out, logprob, tokens, parents):
+        """What the step gives, of the score's outputs, checked log-probabilities, and the heads' tokens and parents."""
+        chosen = self.stack((out[1], self.verify(out[1], tokens, parents)))
+        return ((chosen, logprob, out[0]) if self.scores else (chosen, logprob)) + out[3:]
 
 
 class ExpertAndBase(nn.Cell):
@@ -86,7 +80,7 @@ class ScoreBetweenGraphs:
         tokens, parents = (ms.Tensor(line) for line in heads.asnumpy()[2:].copy())
         expert, base = self._network(rows, heads)
         step, out = self._step, self._step.score(expert, base, *weights)
-        return step.chosen(out, step.sum(expert, -1), step.sum(base, -1), weights[0], tokens, parents)
+        return step.chosen(out, step.score.checked(out[2], expert, base, weights[0]), tokens, parents)
 
     def release(self) -> None:
         """See Graph."""

@@ -31,11 +31,14 @@ class AotContrastiveScore(ContrastiveScore):
             )
             for _ in range(2)
         )
-        for score in (
-            self.score,
-            self.masked_score,
-        ):  # operator by operator MindSpore tells shapes by name and attributes
+        for score in (self.score, self.masked_score):  # without a graph MindSpore tells shapes by name and attributes
             score.add_prim_attr("best", best)
+        self.finite = ops.Custom(
+            f"{build.library(SOURCE)}:finite_logits",
+            out_shape=lambda logprob, *rest: logprob,
+            out_dtype=lambda logprob, *rest: logprob,
+            func_type="aot",
+        )
 
     def construct(self, expert, base, alpha_beta, allowed=None):
         if allowed is None:
@@ -44,3 +47,9 @@ class AotContrastiveScore(ContrastiveScore):
 
     def stacked(self, logits, alpha_beta, allowed=None):
         return self.construct(logits, logits, alpha_beta, allowed)
+
+    def checked(self, logprob, expert, base, alpha_beta):
+        return self.finite(logprob, expert, base, alpha_beta)
+
+    def checked_stacked(self, logprob, logits, alpha_beta):
+        return self.finite(logprob, logits, logits, alpha_beta)

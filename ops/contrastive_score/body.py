@@ -14,11 +14,26 @@ class ContrastiveScore(nn.Cell):
     def __init__(self, best: int = 0):
         super().__init__(auto_prefix=False)
         self.best = best
+        self.total, self.columns = ops.ReduceSum(), ops.Unstack(axis=1)
 
     def stacked(self, logits, alpha_beta, allowed=None):
         """The same for experts and amateurs in one tensor [2 P, V], as the output projection gives them."""
         count = alpha_beta.shape[0]
         return self.construct(logits[:count], logits[count:], alpha_beta, allowed)
+
+    def checked(self, logprob, expert, base, alpha_beta):
+        """logprob [P], NaN where it was made of logits that are NaN or infinite; see finite_logits in reference.py."""
+        return self.marked(logprob, self.total(expert, -1), self.total(base, -1), alpha_beta)
+
+    def checked_stacked(self, logprob, logits, alpha_beta):
+        """The same for experts and amateurs in one tensor [2 P, V]."""
+        sums, count = self.total(logits, -1), alpha_beta.shape[0]
+        return self.marked(logprob, sums[:count], sums[count:], alpha_beta)
+
+    def marked(self, logprob, expert, base, alpha_beta):
+        """By the sums of the rows."""
+        read = ops.select(self.columns(alpha_beta)[1] == 0, expert, base)
+        return logprob + (expert - expert) + (read - read)  # nothing, or NaN; a constant NaN is lost in graphs
 
 
 class BestTokens(nn.Cell):

@@ -153,6 +153,15 @@ void find_best(const float* scores, int64_t n, const float* maxima, double log_s
   }
 }
 
+bool finite(const float* x, int64_t n) {
+  Vec lanes{};  // zero, or NaN from then on
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) lanes += load(x + i) - load(x + i);
+  float rest = mindcold::sum(lanes);
+  for (; i < n; ++i) rest += x[i] - x[i];
+  return rest == 0.0f;
+}
+
 }  // namespace
 
 extern "C" int contrastive_score(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
@@ -208,5 +217,30 @@ extern "C" int contrastive_score(int count, void** params, int*, int64_t** shape
     mindcold::Pool::get().run(tasks, score);
   }
   for (size_t i = 0; i < real.size(); ++i) finish(static_cast<int64_t>(i));
+  return 0;
+}
+
+// logprob [P], expert and base as above, alpha_beta -> logprob, NaN where a logit that is read is NaN or infinite.
+extern "C" int finite_logits(int count, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+  mindcold::Span span("finite_logits");
+  if (count != 5) return 1;
+  const int64_t rows = shapes[0][0], n = shapes[1][1];
+  const auto* logprob = static_cast<const float*>(params[0]);
+  const auto* expert = static_cast<const float*>(params[1]);
+  const auto* base = shapes[1][0] == rows ? static_cast<const float*>(params[2]) : expert + rows * n;
+  const auto* alpha_beta = static_cast<const float*>(params[3]);
+  auto* out = static_cast<float*>(params[4]);
+  const auto check = [&](int64_t r) {
+    const float alpha = alpha_beta[2 * r], beta = alpha_beta[2 * r + 1];
+    const bool right = alpha < 0 || (finite(expert + r * n, n) && (beta == 0 || finite(base + r * n, n)));
+    out[r] = right ? logprob[r] : std::numeric_limits<float>::quiet_NaN();
+  };
+  int64_t real = 0;
+  for (int64_t r = 0; r < rows; ++r) real += alpha_beta[2 * r] >= 0;
+  if (real * n < 65536) {  // not worth a second thread
+    for (int64_t r = 0; r < rows; ++r) check(r);
+  } else {
+    mindcold::Pool::get().run(rows, check);
+  }
   return 0;
 }

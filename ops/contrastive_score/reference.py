@@ -48,3 +48,13 @@ def contrastive_score(
         tokens[row, : len(kept)] = kept
         logprobs[row, : len(kept)] = gaps[row, kept] + logprob[row]
     return scores, token, logprob.astype(np.float32), tokens, logprobs
+
+
+def finite_logits(logprob: np.ndarray, expert: np.ndarray, base: np.ndarray, alpha_beta: np.ndarray) -> np.ndarray:
+    """The log-probabilities of a step, NaN where a logit that their score reads is NaN or infinite.
+
+    logprob float32 [P], the rest as above, float32 [P] out. What may not come is looked at too; base is not where beta
+    is 0; padding is unspecified. Logits whose sum overflows may count as infinite.
+    """
+    finite = np.isfinite(expert).all(axis=1) & ((alpha_beta[:, 1] == 0) | np.isfinite(base).all(axis=1))
+    return np.where(finite, logprob, np.float32(np.nan))

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from mindcold.ops import build, contrastive_score
 from mindcold.ops.contrastive_score.aot import SOURCE
+from mindcold.ops.contrastive_score.reference import finite_logits
 
 INF = np.inf
 BODIES = ["aot", "builtin"]
@@ -177,6 +178,34 @@ def test_without_contrast_the_base_is_not_read(backend, masked):
         out = run(body_of(backend), expert, base, alpha_beta, allowed)
     for mine, wanted in zip(out, expected, strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("backend", BODIES)
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("vocab", [3, 1001, 20011])
+def test_what_is_made_of_logits_that_are_not_finite_has_no_probability(backend, stacked, vocab):
+    places = [0, vocab // 2, vocab - 1]
+    expert, base, alpha_beta = random_case(12, vocab)
+    alpha_beta[:] = (0.1, 0.5)
+    for row, (place, value) in enumerate((place, value) for value in (np.nan, INF, -INF) for place in places):
+        (expert if row % 2 else base)[row, place] = value
+    base[9], alpha_beta[9, 1] = np.nan, 0  # not read
+    expert[10], alpha_beta[10] = np.nan, (-1, 0)  # padding
+    logprob = np.linspace(-5, 0, 12, dtype=np.float32)
+    logprob[11] = -INF  # nothing may come
+    wanted = finite_logits(logprob, expert, base, alpha_beta)
+    assert np.isnan(wanted[:9]).all() and np.array_equal(wanted[[9, 11]], logprob[[9, 11]])
+    body = body_of(backend)
+
+    def step(logprob, alpha_beta, *logits):
+        if stacked:
+            return body.checked_stacked(logprob, *logits, alpha_beta)
+        return body.checked(logprob, *logits, alpha_beta)
+
+    logits = [np.concatenate([expert, base])] if stacked else [expert, base]
+    found = ms.jit(step)(*map(ms.Tensor, (logprob, alpha_beta, *logits))).asnumpy()
+    real = [*range(10), 11]
+    np.testing.assert_array_equal(found[real], wanted[real])
 
 
 @functools.cache
