@@ -97,6 +97,9 @@ class Output:
     stats: GenerationStats
     ranked: list[RankedText] = field(default_factory=list)
     """All texts a search has found (beams, samples), the given one first; empty for methods that write one."""
+    top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
+    """With `top_logprobs`: the best tokens of the place of each new token, best first, with their natural
+    log-probabilities under the score (before temperature and penalties); fewer where fewer may come."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -175,7 +178,9 @@ def output_of(state: RequestState, stream: TextStream) -> Output:
         RankedText(item.token_ids, stream.whole(item.token_ids), round(item.score, 6), item.reward)
         for item in state.ranked
     ]
-    return Output(list(state.token_ids), stream.text, state.finish_reason or "length", stats, ranked)
+    return Output(
+        list(state.token_ids), stream.text, state.finish_reason or "length", stats, ranked, state.top_logprobs
+    )
 
 
 def _stop_end(text: str, stops: tuple[str, ...]) -> int | None:

@@ -27,6 +27,7 @@ _WIDE = 1e5
 """Upper bounds from here on are those of arithmetic, not of sense."""
 
 ALWAYS, SAMPLING, CONTRAST, SCORE, PRECISION = "always", "sampling", "contrast", "score", "precision"
+LIKELY = "likely tokens"
 """What a method must have for a keyword to mean something; other groups are named by the method's search."""
 
 DTYPES = ("float32", "bfloat16", "int8")
@@ -68,6 +69,14 @@ class SamplingParams:
         1.0, "divide the positive scores of seen tokens by this, multiply the negative ones", float, low=1e-6, high=1e6
     )
     seed: int = _param(0, "random numbers depend on it, the number of the prompt and the position alone", int, low=0)
+    top_logprobs: int = _param(
+        0,
+        "best tokens of each place that come with the output, with their log-probabilities",
+        int,
+        LIKELY,
+        low=0,
+        high=20,
+    )
     prefill_chunk: int = _param(256, "rows of one prefill step", int, low=2, high=256)
 
     do_sample: bool | None = _param(None, "draw instead of taking the best token", bool)

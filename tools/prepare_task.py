@@ -6,6 +6,7 @@ fit `--sequence-length` are left out, since `mindcold train` refuses them.
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 from training_pairs import pairs_parser, write_pairs
@@ -15,7 +16,7 @@ from mindcold.tasks import TaskError, find_task, read_items
 from mindcold.tokenizer import Tokenizer
 
 
-def prepare(args: argparse.Namespace) -> list[tuple[str, str]]:
+def prepare(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The pairs that are drawn."""
     tokenizer = Tokenizer(find_folder(args.model))
     items = read_items(find_task(args.task), args.data, split=args.split, seed=args.seed)
@@ -26,7 +27,8 @@ def prepare(args: argparse.Namespace) -> list[tuple[str, str]]:
         pairs = [pair for pair in pairs if len(tokenizer.encode("".join(pair))) <= args.sequence_length]
     if len(pairs) < args.count:
         raise TaskError(f"{args.data}: {len(pairs)} such pairs in the split {args.split!r}, {args.count} are asked for")
-    return [pairs[i] for i in np.random.default_rng(args.seed).choice(len(pairs), args.count, replace=False)]
+    drawn = np.random.default_rng(args.seed).choice(len(pairs), args.count, replace=False)
+    return [{"prompt": pairs[i][0], "completion": pairs[i][1]} for i in drawn]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mindcold.errors import MindcoldError
 from mindcold.files import write_text
@@ -27,13 +28,13 @@ def pairs_parser(doc: str, count: int, of: str) -> argparse.ArgumentParser:
     return parser
 
 
-def write_pairs(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], Sequence[tuple[str, str]]]) -> int:
+def write_pairs(args: argparse.Namespace, prepare: Callable[[argparse.Namespace], Sequence[dict[str, Any]]]) -> int:
     """Write what `prepare` gives, in one piece; errors are one line and exit code 1."""
     try:
         if args.count < 1 or args.seed < 0:
             raise TaskError(f"--count and --seed: positive numbers are expected, found {args.count} and {args.seed}")
         pairs = prepare(args)
-        lines = [json.dumps({"prompt": text, "completion": answer}, ensure_ascii=False) for text, answer in pairs]
+        lines = [json.dumps(pair, ensure_ascii=False) for pair in pairs]
         write_text(args.output, "".join(f"{line}\n" for line in lines))
     except MindcoldError as error:
         print(f"{Path(sys.argv[0]).stem}: error: {error}", file=sys.stderr)

@@ -116,18 +116,20 @@ class ForwardResult:
         pairs = zip(tokens[0].tolist(), logprobs[0].tolist(), strict=True)
         return [(token, logprob) for token, logprob in pairs if token >= 0]
 
-    def verified(self) -> Verified | None:
-        """The best tokens of every head, for the drafter to learn; None where none were asked for."""
-        if not self._best:
+    def verified(self, best: int | None = None) -> Verified | None:
+        """The best tokens of every head, for the drafter to learn: as many as asked for, or fewer; None for none."""
+        best = self._best if best is None else best
+        if not best:
             return None
-        said = self._said(slice(self._first, self._first + self.feed.heads))
+        tokens, logprobs = self._said(slice(self._first, self._first + self.feed.heads))
+        said = [np.ascontiguousarray(item[:, :best]) for item in (tokens, logprobs)]
         return Verified(self.feed.draft.tokens, self.feed.draft.parents, *said)
 
     def _said(self, heads: slice) -> tuple[np.ndarray, np.ndarray]:
         """As many of the best tokens of some heads as were asked for; the step may have more, for another request."""
         tokens, logprobs = self._output.best, self._output.best_logprobs
         assert tokens is not None and logprobs is not None
-        return np.ascontiguousarray(tokens[heads, : self._best]), np.ascontiguousarray(logprobs[heads, : self._best])
+        return tokens[heads, : self._best], logprobs[heads, : self._best]
 
     def child(self, head: int, token: int) -> int:
         """Node of the draft that has this token after a head, -1 for none."""

@@ -109,6 +109,8 @@ class RequestState:
     """Time spent on drafts between the steps."""
     draft_cap: int | None = None
     """Draft nodes a step had room for, where that was fewer than asked for."""
+    top_logprobs: list[list[tuple[int, float]]] = field(default_factory=list)
+    """The best tokens of the place of each new token with their log-probabilities, where they were asked for."""
     ranked: list[Ranked] = field(default_factory=list)
     """All that a search has found, best first."""
     reward: float | None = None
@@ -210,8 +212,8 @@ class RequestState:
 
     @property
     def best(self) -> int:
-        """How many of the best tokens of each verified place its drafter learns."""
-        return self.drafter.best if self.drafter else 0
+        """How many of the best tokens of each verified place its drafter learns, or its user wants."""
+        return max(self.drafter.best if self.drafter else 0, self.params.top_logprobs)
 
     def measure(self) -> None:
         """Take the value of the constraints at the end."""

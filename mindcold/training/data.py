@@ -8,8 +8,9 @@ import numpy as np
 from mindcold.errors import TrainingError
 from mindcold.jobs.rank import Rank
 from mindcold.training.batch import Batch
-from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.loss import SLICE
 from mindcold.training.rows import Row
+from mindcold.training.targets import Targets
 
 SHORTEST, STEP = 32, 16
 """Tokens of the shortest rows that have graphs of their own, and what lengths are multiples of."""
@@ -60,6 +61,7 @@ class TrainingSet:
         self._widths = widths(rows, length, batch) if buckets else [length]
         # in graphs of a fixed size there is room for the batch with the largest number of labels
         self._room = {width: self._room_of(width) for width in self._widths}
+        self._likely = max(row.taught.width if row.taught else 1 for row in rows)
         self._plan = lru_cache(2)(self._make_plan)
 
     @property
@@ -128,14 +130,15 @@ class TrainingSet:
     def _make(self, width: int, chosen: np.ndarray, scale: float, number: int) -> Batch:
         tokens = np.zeros((self._batch, width), np.int32)
         documents = np.full((self._batch, width), -1, np.int32)
-        labels = np.full((self._batch, width), IGNORED, np.int32)
+        targets = Targets.empty(self._batch * width, self._likely)
         for line, place in enumerate(chosen):
             row = self._rows[place]
             count = len(row.tokens)
-            tokens[line, :count], labels[line, :count] = row.tokens, row.labels
-            documents[line, :count] = row.documents
-        found = np.flatnonzero(labels != IGNORED)
+            tokens[line, :count], documents[line, :count] = row.tokens, row.documents
+            targets.put(slice(line * width, line * width + count), row.targets)
+        found = np.flatnonzero(targets.shares.any(1))
         room = self._room[width]
-        places, wanted = np.zeros(room, np.int32), np.full(room, IGNORED, np.int32)
-        places[: len(found)], wanted[: len(found)] = found, labels.ravel()[found]
+        places, wanted = np.zeros(room, np.int32), Targets.empty(room, self._likely)
+        places[: len(found)] = found
+        wanted.put(slice(len(found)), targets[found])
         return Batch(tokens, documents, places, wanted, scale, number)

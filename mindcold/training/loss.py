@@ -1,4 +1,4 @@
-"""Cross-entropy of the positions that carry a label, with its gradient."""
+"""Cross-entropy of the positions that count, against what is to be learned there, with its gradient."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,6 @@ from mindspore import nn, ops
 
 from mindcold.training.layer import norm, norm_backward
 from mindcold.training.linear import Linear, LinearPlan
-
-IGNORED = -100
-"""Label of positions that do not count in the loss."""
 
 SLICE, WHOLE_SLICE = 64, 256
 """Positions whose logits are in memory at a time: those of one graph, since MindSpore runs ahead within a graph.
@@ -33,12 +30,13 @@ class HeadPlan:
 class HeadLoss(nn.Cell):
     """Final norm, output projection and loss of some positions.
 
-    construct(x [T, hidden], places int32 [P] of rows of x, labels int32 [P] (IGNORED where a place is none), scale
-    float32 scalar, norm weight [hidden], head [vocab, hidden], then the operands of the linear layer, without its
-    weight where that is the head itself; noise is [T, 1]) -> scale * sum of the cross-entropies in nats, float32
-    scalar; with `gradient` also the gradient of x and those of what is trained: norm, head, A and B. The gradient is
-    computed beside the logits, which are then forgotten; what a label takes from its own logit is no matrix [P, vocab]
-    but added where it belongs.
+    construct(x [T, hidden], places int32 [P] of rows of x, targets int32 [P, K] with their shares float32 [P, K] (0
+    where a place is none), scale float32 scalar, norm weight [hidden], head [vocab, hidden], then the operands of the
+    linear layer, without its weight where that is the head itself; noise is [T, 1]) -> scale * sum of the
+    cross-entropies in nats, float32 scalar; with `gradient` also the gradient of x and those of what is trained: norm,
+    head, A and B. The gradient is computed beside the logits, which are then forgotten; what targets take from their
+    own logits is no matrix [P, vocab] but added where it belongs: their lines of the head are averaged, for the logits
+    are linear in them.
     """
 
     def __init__(self, plan: HeadPlan, gradient: bool):
@@ -50,17 +48,25 @@ class HeadLoss(nn.Cell):
         self.by_columns, self.segments = ops.MatMul(transpose_a=True), ops.UnsortedSegmentSum()
         self.gather = ops.Gather()
 
-    def construct(self, x, places, labels, scale, weight, head, *operands):
+    def average(self, table, targets, shares):
+        """Lines of the targets, table [vocab, n] -> [P, n]."""
+        return (self.gather(table, targets, 0) * shares.expand_dims(2)).sum(1)
+
+    def spread(self, rows, targets, shares):
+        """The other way: rows [P, n] -> [vocab, n]."""
+        parts = rows.expand_dims(1) * shares.expand_dims(2)
+        return self.segments(parts.reshape(-1, rows.shape[1]), targets.reshape(-1), self.vocab)
+
+    def construct(self, x, places, targets, shares, scale, weight, head, *operands):
         linear = self.linear
         if not self.packed:
             operands = (head, *operands)
         if linear.noisy:
             operands = (*operands[:-1], self.gather(operands[-1], places, 0))
-        counts = ops.cast(labels != IGNORED, ms.float32).reshape(-1, 1) * scale
-        labels = ops.maximum(labels, 0)
+        counts = shares.sum(1, keepdims=True) * scale
         picked = self.gather(x, places, 0)
         hidden = norm(picked, weight, self.epsilon)
-        wanted = self.gather(head, labels, 0)
+        wanted = self.average(head, targets, shares)
         logits = linear(hidden, operands)
         highest = logits.max(-1, keepdims=True)
         exponentials = ops.exp(logits - highest)
@@ -71,7 +77,7 @@ class HeadLoss(nn.Cell):
             if linear.noisy:
                 low = hidden * linear.mask(operands)
             z = self.by_rows(low, operands[linear.a]) * linear.scaling
-            wanted_b = self.gather(operands[linear.b], labels, 0)
+            wanted_b = self.average(operands[linear.b], targets, shares)
             own = own + (z * wanted_b).sum(-1, keepdims=True)
         # in float32 the last digit of a logarithm depends on how MindSpore deals the positions out to threads, which it
         # tries out in the first launches of a process: a resumed run would have other losses
@@ -84,14 +90,14 @@ class HeadLoss(nn.Cell):
         dh, gradients = linear.backward(hidden * factor, exponentials, operands)
         dh = dh * factor - wanted * counts
         if linear.trained:
-            gradients = (gradients[0] - self.segments(hidden * counts, labels, self.vocab),)
+            gradients = (gradients[0] - self.spread(hidden * counts, targets, shares),)
         if linear.adapted:
             dz = wanted_b * (counts * linear.scaling)
             narrow = self.plain(dz, operands[linear.a])
             if linear.noisy:
                 narrow = narrow * linear.mask(operands)
             dh = dh - narrow
-            of_b = gradients[1] - self.segments(z * counts, labels, self.vocab)
+            of_b = gradients[1] - self.spread(z * counts, targets, shares)
             gradients = (gradients[0] - self.by_columns(dz, low), of_b)
         dx, of_norm = norm_backward(picked, weight, dh, self.epsilon)
         dx = self.segments(dx, places, x.shape[0])

@@ -1,6 +1,7 @@
 """Files of training data: documents, prompts with completions, and conversations, checked before training."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from mindcold.errors import TokenizerError, TrainingError
 from mindcold.text_files import parse_json, read_lines
 from mindcold.tokenizer import Tokenizer
 from mindcold.training.rows import Example, Row, cut, packed
+from mindcold.training.targets import read_places
 
 KINDS = ("text", "prompt and completion", "messages")
 
@@ -139,7 +141,7 @@ def _read(line: str, encoder: TextEncoder, where: str) -> tuple[str, list[int] |
     if strings("text"):
         kind, encode = KINDS[0], lambda: encoder.document(raw["text"])
     elif strings("prompt", "completion"):
-        kind, encode = KINDS[1], lambda: encoder.completion(raw["prompt"], raw["completion"])
+        kind, encode = KINDS[1], lambda: _taught(encoder.completion(raw["prompt"], raw["completion"]), raw)
     elif isinstance(raw.get("messages"), list):
         for message in raw["messages"]:
             if not isinstance(message, dict) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
@@ -149,5 +151,12 @@ def _read(line: str, encoder: TextEncoder, where: str) -> tuple[str, list[int] |
         raise TrainingError(f"{where}: {_expected()} is expected")
     try:
         return kind, encode()
-    except TokenizerError as error:
+    except (TokenizerError, TrainingError) as error:
         raise TrainingError(f"{where}: {error}") from None
+
+
+def _taught(example: Example, raw: dict[str, Any]) -> Example:
+    """With what a teacher held likely, where the line says so."""
+    if "top_logprobs" not in raw:
+        return example
+    return replace(example, places=read_places(raw["top_logprobs"], sum(example.learned)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindcold.training.loss import IGNORED
+from mindcold.training.targets import IGNORED, Place, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,13 @@ class Row:
     """The token that follows each, IGNORED where it does not count."""
     documents: np.ndarray
     """Number of the document each token belongs to, from 0."""
+    taught: Targets | None = None
+    """[n, K]: what a teacher held likely after each, where it counts; None to learn the labels."""
+
+    @property
+    def targets(self) -> Targets:
+        """[n, K]: what is to be learned after each."""
+        return self.taught or Targets.of_labels(self.labels)
 
     @property
     def counted(self) -> int:
@@ -26,16 +33,27 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A tokenised text of which some tokens are to be learned: token ids and, for each, whether it is."""
+    """A tokenised text of which some tokens are to be learned: token ids and, for each, whether it is.
+
+    `places` are what a teacher held likely in the place of each token that is learned.
+    """
 
     tokens: Sequence[int]
     learned: Sequence[bool]
+    places: Sequence[Place] | None = None
 
     def row(self) -> Row:
         """Inputs and labels: all tokens but the last, each with the next one where that is to be learned."""
         ids = np.array(self.tokens, np.int32)
         labels = np.where(np.array(self.learned[1:], bool), ids[1:], np.int32(IGNORED)).astype(np.int32)
-        return Row(ids[:-1], labels, np.zeros(len(ids) - 1, np.int32))
+        return Row(ids[:-1], labels, np.zeros(len(ids) - 1, np.int32), self._taught())
+
+    def _taught(self) -> Targets | None:
+        """What the teacher says of all tokens but the first."""
+        if self.places is None:
+            return None
+        places = iter(self.places)
+        return Targets.of_places([next(places) if learned else [] for learned in self.learned][1:])
 
 
 def cut(documents: Iterable[Sequence[int]], length: int) -> list[Row]:
@@ -75,4 +93,5 @@ def _joined(rows: list[Row]) -> Row:
         np.concatenate([row.tokens for row in rows]),
         np.concatenate([row.labels for row in rows]),
         np.concatenate(numbers),
+        Targets.joined([row.targets for row in rows]) if any(row.taught for row in rows) else None,
     )

@@ -193,10 +193,11 @@ class TrainingRun:
         rows = read_rows(path, encoder, self._args.sequence_length, self._args.pack)
         if not rows:
             raise TrainingError(f"{path}: less text than one row of {self._args.sequence_length} tokens; give more")
-        largest = max(int(max(row.tokens.max(), row.labels.max())) for row in rows)
-        if largest >= self._config.vocab_size:
-            size = self._config.vocab_size
+        size = self._config.vocab_size
+        if max(int(max(row.tokens.max(), row.labels.max())) for row in rows) >= size:
             raise TrainingError(f"{self._home}: gives token ids beyond vocab_size {size}; use its own tokenizer")
+        if max((int(row.taught.tokens.max()) for row in rows if row.taught), default=0) >= size:
+            raise TrainingError(f"{path}: top_logprobs: token ids beyond vocab_size {size} are another model's")
         return rows
 
     def _training_settings(self) -> TrainingSettings:

@@ -8,6 +8,7 @@ import pytest
 import mindcold
 import mindcold.builder
 from mindcold.drafting import Draft
+from mindcold.errors import RequestError
 from mindcold.ops import contrastive_score
 from tests.decoding.pairs import METHODS
 from tests.folders import load_random, write_adapter, write_model
@@ -255,3 +256,33 @@ def test_sampled_trees_have_the_distribution_of_plain_sampling(llm, monkeypatch)
     statistic, freedom = ((table - expected) ** 2 / expected).sum(), len(table) - 1
     assert statistic < freedom + 4 * np.sqrt(2 * freedom) + 4
     assert accepted > 40 and len(table) > 8
+
+
+@pytest.mark.parametrize("kind", ["none", "oracle", "half right"])
+@pytest.mark.parametrize("method", ["greedy", "sample"])
+def test_the_likely_tokens_of_every_place_come_with_the_output(llm, method, kind, monkeypatch):
+    """Against NumPy on the logits of the whole text, with drafts accepted and refused, to the end of text."""
+    prompt, options = [5, 9, 33], {"method": method, "max_new_tokens": 20, "suppress_tokens": [7, 8], "top_logprobs": 5}
+    plain = llm.generate(prompt, **options | {"top_logprobs": 0})
+    assert plain.top_logprobs == []
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain.token_ids)
+    monkeypatch.setattr(Scripted, "prompt", len(prompt))
+    monkeypatch.setattr(Scripted, "kind", kind)
+    out = llm.generate(prompt, **options, **({} if kind == "none" else {"draft": "trigram", "draft_tokens": 3}))
+    assert out.token_ids == plain.token_ids and len(out.top_logprobs) == len(out.token_ids)
+    assert (out.stats.accepted > 0) == (kind != "none")
+    scores = llm.logits(prompt + out.token_ids)[len(prompt) - 1 : -1].astype(np.float64)
+    scores[:, [7, 8]] = -np.inf
+    logs = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+    for place, row in zip(out.top_logprobs, logs, strict=True):
+        expected = np.argsort(-row, kind="stable")[:5]
+        assert [token for token, _ in place] == expected.tolist()
+        np.testing.assert_allclose([logprob for _, logprob in place], row[expected], atol=1e-4)
+
+
+def test_where_fewer_may_come_fewer_are_told(llm):
+    out = llm.generate([5, 9], max_new_tokens=3, suppress_tokens=list(range(3, llm.config.vocab_size)), top_logprobs=20)
+    assert all(0 < len(place) <= 3 for place in out.top_logprobs) and out.top_logprobs
+    with pytest.raises(RequestError, match="top_logprobs: method 'beam' has no use for it"):
+        llm.generate([5, 9], method="beam", top_logprobs=3)

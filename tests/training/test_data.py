@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from mindcold.errors import TrainingError
 from mindcold.jobs.rank import Rank
 from mindcold.training.data import TrainingSet, widths
-from mindcold.training.loss import IGNORED, SLICE
+from mindcold.training.loss import SLICE
 from mindcold.training.rows import Row
+from mindcold.training.targets import IGNORED, Targets
 
 
 def row(length, number, labels=1):
@@ -53,7 +54,7 @@ def test_every_row_comes_once_an_epoch_in_a_batch_it_fits(lengths, batch, length
         for line, number in enumerate(numbers(item)):
             count = lengths[number - 1]
             assert (item.documents[line] == -1).sum() == item.tokens.shape[1] - count
-        labels = item.labels[item.labels != IGNORED]
+        labels = item.targets.tokens[item.targets.shares > 0]
         assert (item.tokens.ravel()[item.places[: len(labels)]] == labels).all()  # a row's labels are its number
         assert len(labels) == sum(min(3, lengths[number - 1]) for number in numbers(item))
         assert item.scale == pytest.approx(1 / len(labels))
@@ -82,7 +83,7 @@ def test_processes_share_the_batches_of_a_larger_accumulation():
         assert sorted(shared) == sorted(numbers(item) for item in alone.batches(step))
         scales = {item.scale for data in (alone, *ranks) for item in data.batches(step)}
         assert scales == {1 / alone.labels(step)}
-        taken = sum((item.labels != IGNORED).sum() for item in alone.batches(step))
+        taken = sum(item.targets.shares.sum() for item in alone.batches(step))
         assert taken == alone.labels(step)
 
 
@@ -91,7 +92,7 @@ def test_in_order_holds_every_row_once():
     found = TrainingSet(rows, 128, 2, 0).in_order()
     seen = [number for item in found for number in numbers(item) if number]
     assert sorted(seen) == [1, 2, 3, 4, 5]
-    assert sum((item.labels != IGNORED).sum() for item in found) == 10
+    assert sum(item.targets.shares.sum() for item in found) == 10
     assert {item.scale for item in found} == {0.1}
 
 
@@ -105,3 +106,28 @@ def test_too_few_or_too_long_rows():
         TrainingSet([row(4, 1)], 4, 2, 0)
     with pytest.raises(TrainingError, match="above sequence_length 4"):
         TrainingSet([row(5, 1)], 4, 1, 0)
+
+
+def test_what_a_teacher_held_likely_goes_where_it_counts():
+    """Rows with and without a teacher in one batch: of each place what is its own, filled up with shares of 0."""
+    taught = Row(
+        np.array([5, 6, 7], np.int32),
+        np.array([IGNORED, 7, 2], np.int32),
+        np.zeros(3, np.int32),
+        Targets.of_places([[], [(7, -1.0), (4, -1.0)], [(2, -0.5), (3, -40.0), (9, -0.5 - np.log(3))]]),
+    )
+    plain = row(4, 8)
+    (batch,) = TrainingSet([plain, taught], 8, 2, 0, buckets=False).batches(0)
+    line = numbers(batch).index(5)
+    assert batch.tokens[line, :3].tolist() == [5, 6, 7] and batch.targets.width == 3 and batch.scale == 1 / 3
+    by_place = dict(
+        zip(batch.places.tolist(), zip(batch.targets.tokens, batch.targets.shares, strict=True), strict=True)
+    )
+    tokens, shares = by_place[line * 8 + 1]
+    assert tokens.tolist() == [7, 4, 0] and shares.tolist() == [0.5, 0.5, 0.0]
+    tokens, shares = by_place[line * 8 + 2]
+    assert tokens.tolist() == [2, 3, 9]
+    np.testing.assert_allclose(shares, [0.75, 0, 0.25], atol=1e-6)
+    tokens, shares = by_place[(1 - line) * 8 + 3]
+    assert tokens.tolist() == [8, 0, 0] and shares.tolist() == [1, 0, 0]
+    assert batch.targets.shares.sum() == 3

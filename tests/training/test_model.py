@@ -16,9 +16,10 @@ from mindcold.training.batch import Batch
 from mindcold.training.export import export_adapter
 from mindcold.training.layer import norm, norm_backward
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import IGNORED, WHOLE_SLICE, HeadLoss
+from mindcold.training.loss import WHOLE_SLICE, HeadLoss
 from mindcold.training.model import TrainingLM, initial_weights
 from mindcold.training.run import StoredWeights
+from mindcold.training.targets import IGNORED, Targets
 from tests.folders import LLAMA, write_model
 
 LLAMA3 = {
@@ -68,7 +69,14 @@ def batch_of(tokens, labels=None, documents=None, scale=1.0, room=None):
     room = room or max(1, len(found))
     places, wanted = np.zeros(room, np.int32), np.full(room, IGNORED, np.int32)
     places[: len(found)], wanted[: len(found)] = found, labels.ravel()[found]
-    return Batch(tokens, documents, places, wanted, scale)
+    return Batch(tokens, documents, places, Targets.of_labels(wanted), scale)
+
+
+def taught(batch, rng, vocab):
+    """The same places with four tokens that a teacher held likely at each, and shares that sum to 1."""
+    shares = rng.dirichlet(np.ones(4), len(batch.places)) * batch.targets.shares
+    tokens = np.array([rng.choice(vocab, 4, replace=False) for _ in batch.places], np.int32)
+    return replace(batch, targets=Targets(tokens, shares.astype(np.float32)))
 
 
 def randomised(network, rng, spread=0.2):
@@ -126,6 +134,7 @@ def test_an_adapter_of_the_ends_is_decoded_with_the_logits_of_training(tmp_path,
     assert np.abs(found - plain[0]).max() > 0.1 * np.abs(plain).max()
 
 
+@pytest.mark.parametrize("teacher", [False, True])
 @pytest.mark.parametrize(
     ("name", "lora"),
     [
@@ -136,7 +145,7 @@ def test_an_adapter_of_the_ends_is_decoded_with_the_logits_of_training(tmp_path,
         *((name, LoraSettings(2, 4.0, targets, dropout=0.2, saved=saved)) for name, targets, saved in ENDS.values()),
     ],
 )
-def test_gradients_are_the_slopes_of_the_loss(name, lora):
+def test_gradients_are_the_slopes_of_the_loss(name, lora, teacher):
     """Central differences of the loss itself along a random direction in every tensor, dropout included."""
     config = parse_config(LLAMA | SHAPES[name], "test")
     rng = np.random.default_rng(1)
@@ -147,6 +156,7 @@ def test_gradients_are_the_slopes_of_the_loss(name, lora):
     labels = rng.integers(3, config.vocab_size, (2, 7)).astype(np.int32)
     labels[0, :2] = labels[1, 4:] = IGNORED
     batch = batch_of(tokens, labels, [[0, 0, 0, 1, 1, 1, 1], [0] * 7], scale=0.1, room=12)
+    batch = taught(batch, rng, config.vocab_size) if teacher else batch
     _, gradients = network.gradients(batch)
     values = [item.asnumpy().copy() for item in network.trainable.values()]
     gradients = [item.asnumpy() for item in gradients]
@@ -181,6 +191,11 @@ def test_the_scaled_loss_is_the_cross_entropy(config):
         batch = batch_of(tokens, labels, scale=0.25, room=room)
         assert float(network.loss(batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
         assert float(network.gradients(batch)[0].asnumpy()) == pytest.approx(expected, rel=1e-5)
+        batch = taught(batch, rng, config.vocab_size)
+        own = np.take_along_axis(logs.reshape(22, -1)[batch.places], batch.targets.tokens, 1)
+        against = -(batch.targets.shares * own).sum() * 0.25
+        assert float(network.loss(batch).asnumpy()) == pytest.approx(against, rel=1e-5)
+        assert float(network.gradients(batch)[0].asnumpy()) == pytest.approx(against, rel=1e-5)
 
 
 def test_the_first_losses_of_a_process_are_its_later_ones(config):
@@ -190,7 +205,7 @@ def test_the_first_losses_of_a_process_are_its_later_ones(config):
     for place in (16, 17, 32, 33, 34, 35):  # those at the end of what a thread gets
         tokens, labels = (rng.integers(3, config.vocab_size, (3, 12)).astype(np.int32) for _ in range(2))
         batch = batch_of(tokens, labels)
-        batch = replace(batch, labels=np.where(np.arange(36) == place, batch.labels, IGNORED).astype(np.int32))
+        batch.targets.shares[np.arange(36) != place] = 0
         x = network._states(batch)
         cold = HeadLoss(network._head_plan(dropout=False), gradient=False)
         assert len({float(network._by_slice(cold, x, batch)[0].asnumpy()) for _ in range(20)}) == 1

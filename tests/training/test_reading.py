@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from mindcold import model_zoo
 from mindcold.errors import TrainingError
 from mindcold.tokenizer import Tokenizer
-from mindcold.training.loss import IGNORED
 from mindcold.training.reading import TextEncoder, read_rows
+from mindcold.training.targets import IGNORED
 
 BOS, EOS = 1, 2
 TEMPLATE = (
@@ -124,7 +125,34 @@ def test_examples_texts_and_packs_are_read(tmp_path, encoder):
     assert len(read_rows(path, encoder, 4)) >= 1
 
 
+def test_what_a_teacher_held_likely_is_read_and_packed(tmp_path, encoder):
+    """A place for each token that is learned, the end included; lines without a teacher learn their tokens."""
+    example = encoder.completion("The cat", " ran.")
+    count = sum(example.learned)
+    places = [[[7 + i, -1.0], [9 + i, -2.0]] for i in range(count)]
+    path = tmp_path / "a.jsonl"
+    lines = [
+        {"prompt": "The cat", "completion": " ran.", "top_logprobs": places},
+        {"prompt": "One", "completion": " two"},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    first, second = read_rows(path, encoder, 24)
+    assert first.counted == count and second.taught is None
+    where = np.flatnonzero(first.labels != IGNORED)
+    assert first.targets.tokens[where].tolist() == [[7 + i, 9 + i] for i in range(count)]
+    np.testing.assert_allclose(first.targets.shares[where], [[1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))]] * count)
+    assert not first.targets.shares[: where[0]].any()
+    (both,) = read_rows(path, encoder, 48, pack=True)
+    assert both.targets.shares.sum() == pytest.approx(both.counted) and both.targets.width == 2
+    assert both.targets.tokens[len(first.tokens) :, 0].tolist() == second.targets.tokens[:, 0].tolist()
+
+
 GOOD = json.dumps({"prompt": "One", "completion": " two"})
+
+
+def taught(places):
+    """The same with what a teacher held likely; it has three tokens to learn."""
+    return json.dumps({"prompt": "One", "completion": " two", "top_logprobs": places})
 
 
 @pytest.mark.parametrize(
@@ -141,6 +169,25 @@ GOOD = json.dumps({"prompt": "One", "completion": " two"})
         ('{"messages": [{"role": "user", "content": "a"}]}', "line 1: holds nothing to learn"),
         (GOOD.encode() + b"\n\xff", "line 2: not UTF-8"),
         ("[" * 100_000, "line 1: not valid JSON"),
+        (taught("likely"), "line 1: top_logprobs: a list of 3 places is expected.*, found 'likely'"),
+        (taught([[[1, -0.5]]]), "line 1: top_logprobs: a list of 3 places is expected.*, found a list of 1"),
+        *(
+            (taught([[[1, -0.5]], place, [[2, 0]]]), "line 1: top_logprobs: place 2: 1 to 20 pairs of a token id, each")
+            for place in (
+                [],
+                7,
+                [1, -0.5],
+                [[1, -0.5], [1, -2]],
+                [[1.5, -0.5]],
+                [[-1, -0.5]],
+                [[2**31, -0.5]],
+                [[1, 0.5]],
+                [[1, "-0.5"]],
+                [[1, float("nan")]],
+                [[1, -0.5, 3]],
+                [[i, -3.0] for i in range(21)],
+            )
+        ),
     ],
 )
 def test_bad_data_is_one_line_that_names_file_and_line(tmp_path, encoder, content, message):

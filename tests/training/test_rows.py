@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mindcold.training.loss import IGNORED
 from mindcold.training.rows import Example, cut, packed
+from mindcold.training.targets import IGNORED
 
 
 def test_documents_are_cut_and_their_ends_have_no_label():

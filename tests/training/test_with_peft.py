@@ -12,8 +12,8 @@ from mindcold.config import ModelConfig
 from mindcold.model.shapes import weight_shapes
 from mindcold.training.export import export_adapter
 from mindcold.training.lora import LoraSettings
-from mindcold.training.loss import IGNORED
 from mindcold.training.model import TrainingLM
+from mindcold.training.targets import IGNORED
 from tests.folders import write_model
 from tests.parity.interpreter import require_peer
 from tests.training.test_model import ENDS, SHAPES, batch_of, randomised

@@ -28,11 +28,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from mindcold.model_folder import find_folder
     from mindcold.training.data import TrainingSet
     from mindcold.training.lora import LoraSettings
-    from mindcold.training.loss import IGNORED
     from mindcold.training.model import TrainingLM
     from mindcold.training.rows import Row
     from mindcold.training.run import StoredWeights
     from mindcold.training.settings import TrainingSettings
+    from mindcold.training.targets import IGNORED
     from mindcold.training.update import Update, adamw
 
     folder = find_folder(args.model)

@@ -22,7 +22,7 @@ SEARCHED = 32
 class TokenTree:
     """One generation: its sequence, and the draft of the step under way."""
 
-    keywords = sampling_params.DRAFT_GROUPS
+    keywords = sampling_params.DRAFT_GROUPS | {sampling_params.LIKELY}
     samples = True
     constrained = branching = tables = False
 
@@ -57,9 +57,12 @@ class TokenTree:
         offer = self._offer if state.drafter else None
         request = ForwardRequest([self.feed], state.contrast, state.needs_scores, state.best, offer=offer)
         (self.result,) = yield request
-        before, path, result = len(state.token_ids), list[int](), self.result
+        before, path, result, head = len(state.token_ids), list[int](), self.result, 0
         try:
             for selected, node in result.accept(self._choose if state.needs_scores else result.best):
+                if state.params.top_logprobs:
+                    state.top_logprobs.append(result.candidates(head)[: state.params.top_logprobs])
+                head = 1 + node
                 if node >= 0:
                     path.append(node)
                 yield selected
@@ -115,4 +118,4 @@ class TokenTree:
         state.count_accepted(accepted)
         if draft.tokens and state.draft_budget:
             state.draft_budget.observed(draft.probabilities, accepted)
-        state.teach(new, self.result.verified())
+        state.teach(new, self.result.verified(state.drafter.best if state.drafter else 0))
