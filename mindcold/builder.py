@@ -100,7 +100,8 @@ class RequestBuilder:
             state.draft_budget = trigrams.budget(key, state.needs_scores)
         if model:
             state.rollouts = self._model(state, source, trigrams)
-            kind = source, params.draft_adapter, params.draft_sample, state.needs_scores
+            drafts = source, params.draft_adapter, params.draft_sample
+            kind = *drafts, state.needs_scores, state.method.name, params.alpha, params.beta
             state.draft_budget = trigrams.budget(key, kind)
 
     def _model(self, state: RequestState, name: str, trigrams: TrigramTables) -> RolloutSource:

@@ -64,10 +64,13 @@ class Budget:
             self._missed()
         return best
 
-    def goes_on(self, cost: StepCost, seconds: float, probabilities: Sequence[float], streams: int) -> bool:
+    def goes_on(
+        self, cost: StepCost, seconds: float, probabilities: Sequence[float], streams: int, closing: bool = False
+    ) -> bool:
         """Whether one more token pays that costs `seconds` to draft, beside its rows.
 
-        It comes after a chain with these path probabilities, the last of which is the most it can have.
+        It comes after a chain with these path probabilities, the last of which is the most it can have. With `closing`
+        one more pass of the drafting model follows where all are accepted, as where there is no draft.
         """
         count = len(probabilities)
         if self._trial:
@@ -77,7 +80,8 @@ class Budget:
         more = seconds + slope * streams
         tokens = 1.0 + min(1.0, trust) * sum(probabilities)
         next_one = min(1.0, trust) * (probabilities[-1] if count else 1.0)
-        pays = next_one / more > GAIN * tokens / (base + slope * streams + count * more)
+        spent = base + slope * streams + count * more + closing * next_one * seconds
+        pays = next_one / more > GAIN * tokens / spent
         if not pays and not count:
             self._missed()
         return pays

@@ -46,9 +46,10 @@ def test_scd_is_the_naive_contrast_of_the_pair(pair, alpha, beta):
         plain = llm.generate(prompt, "scd", draft="none", **options)
         assert plain.token_ids == expected
         assert plain.stats.target_passes == plain.stats.draft_passes == 16 and not plain.stats.drafted
-        for size in (1, 4, 9):
+        for size in (1, 4, 9, None):
             out = llm.generate(prompt, "scd", draft_tokens=size, **options)
-            assert out.token_ids == expected and out.stats.accepted < out.stats.drafted
+            assert out.token_ids == expected and out.stats.accepted <= out.stats.drafted
+            assert size is None or out.stats.accepted < out.stats.drafted
             saved += 16 - out.stats.target_passes
     assert saved > 10
     together = llm.generate(PROMPTS, "scd", **options)
@@ -83,9 +84,10 @@ def test_sampling_has_the_law_of_the_contrast(pair):
     llm, draft, _ = pair
     counts, accepted = dict[tuple, list](), [0, 0]
     options = draft | {"do_sample": True, "max_new_tokens": 3, "temperature": 1.5, "eos_token_id": []}
+    names: tuple[dict, dict] = {"draft": "none"}, {"draft_tokens": 4}
     for i in range(400):
-        for j, name in enumerate(("none", "amateur")):
-            out = llm.generate([5, 9], "scd", seed=i + 10_000 * j, draft=name, **options)
+        for j, name in enumerate(names):
+            out = llm.generate([5, 9], "scd", seed=i + 10_000 * j, **options, **name)
             counts.setdefault(tuple(out.token_ids[:2]), [0, 0])[j] += 1
         accepted[0] += out.stats.accepted
         accepted[1] += out.stats.drafted
@@ -97,7 +99,7 @@ def test_constraints_and_ends(pair):
     llm = mindcold.load("tiny-base", "tiny-steps")
     options = {"amateur": "tiny-draft", "constraint": Regex("(one|two) (red|blue) [a-z]+\\."), "max_new_tokens": 20}
     plain = llm.generate("One day", "scd", draft="none", **options)
-    out = llm.generate("One day", "scd", **options)
+    out = llm.generate("One day", "scd", draft_tokens=4, **options)
     assert out.token_ids == plain.token_ids and out.stats.unmet == () and out.stats.drafted > 0
     whole = llm.generate("One day", "scd", amateur="tiny-draft", max_new_tokens=24)
     stop = whole.text[5:9]
@@ -130,7 +132,7 @@ def test_a_forbidden_draft_is_a_refused_one():
         params = SamplingParams(do_sample=True, alpha=1e-6, beta=0.0, draft_tokens=1)
         state = SimpleNamespace(params=params, prompt=[1], context=[1], token_ids=[], index=index, sampled=True, room=9)
         state.filter = SimpleNamespace(active=lambda _: True, constrained=False, mask=lambda *_: mask)
-        state.draft, state.eos, state.constraints, state.drafted = "amateur", (), None, 0
+        state.draft, state.eos, state.constraints, state.drafted, state.draft_budget = "amateur", (), None, 0, None
         state.count_accepted = lambda _: None
         state.place = partial(sampling.Place, index, 0)
         sequences = [SimpleNamespace(length=0, pending=[], trim=lambda _: None) for _ in range(2)]

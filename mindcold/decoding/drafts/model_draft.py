@@ -5,15 +5,13 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from mindcold.decoding import sampling
+from mindcold.decoding.drafts.draft_length import LONGEST, pays
 from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, Mask
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence as KVSequence
-
-LONGEST = 16
-"""Depth of a draft whose length is chosen as it runs."""
 
 LEVELS = 4
 """Depth of a tree, which by default has as many nodes on each level as its tokens have children."""
@@ -48,7 +46,7 @@ class ModelDrafts:
         state, text, draft = self._state, self._text, Draft()
         drawn, masks = state.params.draft_sample, root_masks(state)
         text.follow(state.context)
-        while len(draft.tokens) < count and self._pays(draft):
+        while len(draft.tokens) < count and pays(state, draft.probabilities, drawn):
             (result,) = yield ForwardRequest([Feed(text.sequence, masks=masks[-1:])], scores=drawn, drafting=True)
             token, logprob = self._drawn(result, draft.tokens) if drawn else result.best()
             probability = (draft.probabilities[-1] if draft.probabilities else 1.0) * float(np.exp(logprob))
@@ -100,21 +98,3 @@ class ModelDrafts:
                 masks = [*masks[:1], *below]
             frontier = [i for i in range(first, len(draft.tokens)) if draft.tokens[i] not in state.eos]
         return draft, masks
-
-    def _pays(self, draft: Draft) -> bool:
-        """Whether one more token is worth a pass of this model; always where the length is given."""
-        state, source, budget = self._state, self._state.rollouts, self._state.draft_budget
-        if state.params.draft_tokens:
-            return True
-        assert source and budget
-        cost = state.engine.costs[state.needs_scores]
-        return budget.goes_on(cost, self._seconds(), draft.probabilities, len(state.stream_adapters))
-
-    def _seconds(self) -> float:
-        """What a pass of this model takes; by its size before any was measured."""
-        source, state = self._state.rollouts, self._state
-        assert source
-        own, like = source.engine.costs[state.params.draft_sample], state.engine.costs[state.needs_scores]
-        if own.known:
-            return sum(own.line())
-        return sum(like.line()) * source.engine.weight_bytes / state.engine.weight_bytes

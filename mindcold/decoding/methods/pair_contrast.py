@@ -1,8 +1,9 @@
 """Speculative contrastive decoding (SCD, Yuan et al., arXiv 2311.08981): the amateur drafts, the expert verifies.
 
-The amateur is a second model, or the base without its adapter. It drafts `draft_tokens` (the paper's gamma, 4 by
-default) tokens by its own law P_a; the expert scores them in one pass, and each is accepted against the contrast P_n
-of the two (O'Brien & Lewis, arXiv 2309.09117) with probability min(1, P_n / P_a), else drawn from the rest of P_n.
+The amateur is a second model, or the base without its adapter. It drafts tokens by its own law P_a: `draft_tokens` (the
+paper's gamma, 4 there), by default as many as pay. The expert scores them in one pass, and each is accepted against the
+contrast P_n of the two (O'Brien & Lewis, arXiv 2309.09117) with probability min(1, P_n / P_a), else drawn from the rest
+of P_n.
 After an accepted draft one more pass of the amateur gives the law of one more token. Exact: the tokens are those of
 plain contrastive decoding with the same pair, `draft="none"`, drawn ones in law. A base is no cheap amateur: CoLD with
 trigram drafts contrasts with it in the same pass.
@@ -14,6 +15,7 @@ import numpy as np
 
 from mindcold import sampling_params
 from mindcold.decoding import sampling
+from mindcold.decoding.drafts.draft_length import LONGEST, pays
 from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
@@ -22,10 +24,7 @@ from mindcold.drafting import Draft
 from mindcold.engine import Sequence
 from mindcold.ops.contrastive_score.reference import contrastive_score
 
-GAMMA = 4
-"""Tokens the amateur drafts, as in the paper."""
-
-Drafting = Generator[ForwardRequest, list[ForwardResult], list[int]]
+Drafting = Generator[ForwardRequest, list[ForwardResult], Draft]
 
 
 class PairContrast:
@@ -54,25 +53,27 @@ class PairContrast:
         """Draft by the amateur, verify by the expert against the contrast."""
         state = self.state
         while True:
-            drafted = chain = yield from self._draft()
+            drafted = draft = yield from self._draft()
             masks = root_masks(state)
             if masks:
-                kept, below = allowed_part(state, Draft.chain(chain))
-                chain, masks = kept.tokens, [*masks, *below]
-            feed = Feed(self.expert, Draft.chain(chain), masks)
+                draft, below = allowed_part(state, draft)
+                masks = [*masks, *below]
+            chain, feed = draft.tokens, Feed(self.expert, draft, masks)
             (result,) = yield ForwardRequest([feed], scores=True)
             state.drafted += len(chain)
             accepted, right = 0, True
             try:
                 while right:
                     if accepted == len(self.scores):
-                        self.scores.append((yield from self._amateur()))
-                    token, logprob = self._choose(result, accepted, drafted)
+                        self.scores.append((yield from self._amateur()).scores())
+                    token, logprob = self._choose(result, accepted, drafted.tokens)
                     right = accepted < len(chain) and token == chain[accepted]
                     accepted += right
                     yield SelectedToken(token, logprob, right)
             finally:  # the request may end in the middle of a draft
                 state.count_accepted(accepted)
+                if chain and state.draft_budget:
+                    state.draft_budget.observed(draft.probabilities, accepted)
             self.expert.accept(range(accepted))
             self.expert.pending = state.token_ids[-1:]
 
@@ -80,30 +81,39 @@ class PairContrast:
         """Tokens by the amateur's own law; none where `draft` is none."""
         state = self.state
         self.scores, self.laws = [], []
-        count = 0 if state.draft == "none" else min(state.params.draft_tokens or GAMMA, state.room - 1, MAX_SCORED - 1)
-        chain: list[int] = []
+        count, draft = min(state.params.draft_tokens or LONGEST, state.room - 1, MAX_SCORED - 1), Draft()
+        if state.draft == "none" or not (state.params.draft_tokens or self._ready()):
+            count = 0
         self.amateur.follow(state.context)
-        while len(chain) < count and not (chain and chain[-1] in state.eos):
-            scores = yield from self._amateur()
-            self.scores.append(scores)
-            chain.append(self._drafted(scores, chain))
-            self.amateur.push(chain[-1])
-        return chain
+        while len(draft.tokens) < count and pays(state, draft.probabilities, scores=True, closing=True):
+            result = yield from self._amateur()
+            self.scores.append(result.scores())
+            token, logprob = self._drafted(result, draft.tokens) if state.sampled else result.best()
+            probability = (draft.probabilities[-1] if draft.probabilities else 1.0) * float(np.exp(logprob))
+            draft.add(token, len(draft.tokens) - 1, probability)
+            self.amateur.push(token)
+            if token in state.eos:
+                break
+        return draft
 
-    def _amateur(self) -> Generator[ForwardRequest, list[ForwardResult], np.ndarray]:
-        """Its scores after what it was given last."""
+    def _ready(self) -> bool:
+        """Whether to draft for this step, where the length of drafts is not given."""
+        budget = self.state.draft_budget
+        return budget is not None and budget.ready()
+
+    def _amateur(self) -> Generator[ForwardRequest, list[ForwardResult], ForwardResult]:
+        """A pass of it after what it was given last."""
         (result,) = yield ForwardRequest([Feed(self.amateur.sequence)], scores=True, drafting=True)
-        return result.scores()
+        return result
 
-    def _drafted(self, scores: np.ndarray, chain: list[int]) -> int:
-        """The amateur's best token, or one that it draws."""
+    def _drafted(self, result: ForwardResult, chain: list[int]) -> tuple[int, float]:
+        """A token that the amateur draws, with its log-probability."""
         state = self.state
-        if not state.sampled:
-            return int(scores.argmax())
-        law = sampling.probabilities(scores, state.params)
+        law = sampling.probabilities(result.scores(), state.params)
         self.laws.append(law)
         position = len(state.token_ids) + len(chain)
-        return sampling.draw(law, state.params.seed, state.index, position, sampling.DRAFT)
+        token = sampling.draw(law, state.params.seed, state.index, position, sampling.DRAFT)
+        return token, float(np.log(law[token]))
 
     def _choose(self, result: ForwardResult, head: int, drafted: list[int]) -> tuple[int, float]:
         """The token of a place by the contrast, and its log-probability; a draft that may not come is refused here."""
