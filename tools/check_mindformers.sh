@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 "$python" -m venv "$work/venv"
-PIP_DISABLE_PIP_VERSION_CHECK=1 "$work/venv/bin/python" -m pip install --quiet "$PWD[mindformers]"
+pip_install "$work/venv/bin/python" "$PWD[mindformers]"
 cd "$work"
 mkdir output
 cp "$model/tokenizer.json" output

@@ -52,14 +52,14 @@ PYTHON
 environment() {
     rm -rf venv
     "$1" -m venv venv
-    venv/bin/python -m pip install --quiet "${@:2}"
+    pip_install venv/bin/python "${@:2}"
 }
 
 environment "$python" "$wheel"
 compare wheel drafts regex
 venv/bin/mindcold info --model tiny-base --adapter tiny-steps >/dev/null
 venv/bin/python -m pip uninstall --quiet --yes mindcold
-venv/bin/python -m pip install --quiet --no-deps "$sdist"
+pip_install venv/bin/python --no-deps "$sdist"
 compare sdist drafts
 
 [ "${1:-}" = --all ] || exit 0

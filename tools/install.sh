@@ -15,6 +15,14 @@ find_python() {
     return 1
 }
 
+# pip_install PYTHON ARGUMENTS...: bytecode is left to the first import, where it may be written: half of pip's time
+pip_install() {
+    local python=$1 bytecode=--no-compile
+    shift
+    [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || bytecode=--compile
+    PIP_DISABLE_PIP_VERSION_CHECK=1 "$python" -m pip install --quiet "$bytecode" "$@"
+}
+
 # install VENV STAMP_NAME PIP_ARGUMENTS...: make the environment if need be and install once per state of the pins
 install_into() {
     local venv=$1 name=$2 stamp
@@ -23,7 +31,7 @@ install_into() {
     [ -f "$stamp" ] && return
     [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
     echo "installing into $venv (a few minutes the first time) ..."
-    PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install --quiet "$@"
+    pip_install "$venv/bin/python" "$@"
     touch "$stamp"
 }
 
