@@ -1,6 +1,6 @@
 """What a drafter is: it proposes a tree of tokens, and observes what was decided."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +33,21 @@ class Draft:
         """The node with this token after another (-1 for the last known token), -1 for none."""
         known = zip(range(len(self.tokens)), self.parents, self.tokens, strict=True)
         return next((i for i, parent, found in known if parent == node and found == token), -1)
+
+    @classmethod
+    def of_paths(cls, paths: Mapping[tuple[int, ...], float]) -> "Draft":
+        """Paths from the last known token on with their probabilities; with each all that it goes on from."""
+        found, nodes = cls(), dict[tuple[int, ...], int]({(): -1})
+        for path, probability in sorted(paths.items(), key=lambda item: (-item[1], len(item[0]), item[0])):
+            nodes[path] = found.add(path[-1], nodes[path[:-1]], probability)
+        return found
+
+    def paths(self) -> list[tuple[int, ...]]:
+        """The tokens up to each node, with its own."""
+        found: list[tuple[int, ...]] = []
+        for token, parent in zip(self.tokens, self.parents, strict=True):
+            found.append((*(found[parent] if parent >= 0 else ()), token))
+        return found
 
     def first(self, count: int) -> "Draft":
         """The tree of the first nodes."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import mindcold
+from mindcold.decoding.drafts.beam_draft import BeamDrafts
 from tests.decoding.pairs import load_pair, write_noisy
 from tests.folders import load_random
 
@@ -173,3 +174,19 @@ def test_a_draft_that_is_the_model_saves_all_it_can(pair, tmp_path):
     out = llm.generate([5, 9], "beam", draft=same, **options)
     assert out.token_ids == plain.token_ids
     assert plain.stats.target_passes == 12 and out.stats.target_passes == 4  # two steps drafted, and one more
+
+
+def test_what_the_target_has_said_begins_the_next_trees(pair, monkeypatch):
+    """The same beams in fewer passes than from the model's opinion alone, and in fewer passes of that model."""
+    llm, draft = pair
+    options = draft | {"num_beams": 4, "max_new_tokens": 16, "eos_token_id": []}
+    found = {}
+    for name in ("with", "without"):
+        if name == "without":
+            monkeypatch.setattr(BeamDrafts, "learn", lambda *_: None)
+        found[name] = [llm.generate(prompt, "beam", **options) for prompt in PROMPTS]
+    pairs = zip(found["with"], found["without"], strict=True)
+    assert all([text.token_ids for text in a.ranked] == [text.token_ids for text in b.ranked] for a, b in pairs)
+    for count in ("target_passes", "draft_passes"):
+        with_it, without = (sum(getattr(out.stats, count) for out in found[name]) for name in ("with", "without"))
+        assert with_it < without, count

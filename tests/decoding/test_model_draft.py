@@ -6,8 +6,9 @@ import pytest
 import mindcold
 from mindcold.constraints import Regex
 from mindcold.decoding import sampling
+from mindcold.decoding.drafts.model_draft import ModelDrafts
 from mindcold.errors import RequestError
-from tests.decoding.pairs import METHODS, chi_square, load_pair, write_noisy
+from tests.decoding.pairs import METHODS, chi_square, load_pair, naive_logits, write_noisy
 from tests.folders import write_adapter, write_model
 
 DRAFTS = {
@@ -53,6 +54,40 @@ def test_a_model_drafts_for_itself_what_it_says(tmp_path):
     assert drawn.stats.accepted == drawn.stats.drafted  # p / q is 1
     other = llm.generate([5, 9, 33], draft=str(model), draft_tokens=4, max_new_tokens=30, eos_token_id=[])
     assert other.token_ids == plain.token_ids and other.stats.accepted < other.stats.drafted  # without the adapter
+
+
+def test_a_tree_is_of_the_likeliest_paths(tmp_path, monkeypatch):
+    """Against all that a search by naive logits of the drafting model looks at (EAGLE-2, arXiv 2406.16858)."""
+    model = write_model(tmp_path / "m", seed=3, vocab_size=64)
+    llm, seen, draft = mindcold.load(model), [], ModelDrafts.draft
+
+    def recorded(self, room):
+        pair = yield from draft(self, room)
+        seen.append((list(self._state.context), pair[0]))
+        return pair
+
+    monkeypatch.setattr(ModelDrafts, "draft", recorded)
+    options = {"max_new_tokens": 12, "eos_token_id": [11], "draft": str(model)}
+    depths = set()
+    for count, width in ((9, 3), (12, 2), (5, 8)):
+        llm.generate([5, 9, 33], draft_tokens=count, draft_width=width, **options)
+        for text, tree in seen:
+            found, frontier = {}, {(): 1.0}
+            for _ in range(-(-count // width)):
+                new = {}
+                for path, above in frontier.items():
+                    logits = naive_logits(llm, [*text, *path])
+                    law = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+                    new |= {(*path, int(token)): above * law[token] for token in np.argsort(-law)[:width]}
+                found |= new
+                best = sorted(new, key=lambda path, new=new: -new[path])[:width]
+                frontier = {path: new[path] for path in best if path[-1] != 11}
+            expected = sorted(found, key=lambda path: -found[path])[: min(count, 12 - (len(text) - 3) - 1)]
+            assert tree.paths() == expected
+            np.testing.assert_allclose(tree.probabilities, [found[path] for path in expected], rtol=1e-3)
+            depths |= {len(path) for path in expected}
+        seen.clear()
+    assert len(depths) > 2
 
 
 def test_drawn_drafts_keep_the_law(pair):

@@ -1,7 +1,8 @@
 """Drafts for beam search (the part of AtSpeed that needs no training, Lin et al., arXiv 2410.05165).
 
 A wider beam of a drafting model, or what the trigram tables hold likely after each beam; one pass of the target then
-verifies all beams, each with its tree.
+verifies all beams, each with its tree. Beyond the paper: where a pass has scored nodes that beams go on through, though
+not all beams' nodes were there, the next trees begin with what the target has said after them.
 """
 
 from collections.abc import Generator, Sequence
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.drafts.draft_text import DraftText
-from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.forward import Candidates, Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
 from mindcold.decoding.masks import allowed_after
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
@@ -59,6 +60,7 @@ class BeamDrafts:
 
     def __init__(self, state: RequestState, sequences: Sequence[KVSequence]):
         self._state, self._count = state, draft_nodes(state)
+        self._said: dict[tuple[int, ...], Candidates] = {}
         texts = [DraftText(sequence) for sequence in sequences]
         self._prompt, self._texts = (texts[0] if texts else None), texts[1:]
 
@@ -68,6 +70,15 @@ class BeamDrafts:
             return self._recalled(beams, room)
         found = yield from self._searched(beams, room)
         return found
+
+    def learn(self, beams: Sequence[Drafted], results: Sequence[ForwardResult]) -> None:
+        """What the target said in the last pass, after each beam and each node."""
+        self._said = {}
+        if self._prompt is None:
+            return
+        for beam, result in zip(beams, results, strict=True):
+            paths = [tuple(beam.tokens), *((*beam.tokens, *path) for path in result.feed.draft.paths())]
+            self._said |= {path: result.candidates(head) for head, path in enumerate(paths)}
 
     def _recalled(self, beams: Sequence[Drafted], room: int) -> list[Allowed]:
         """What the tables hold likely."""
@@ -80,28 +91,33 @@ class BeamDrafts:
         return found
 
     def _searched(self, beams: Sequence[Drafted], room: int) -> Drafting:
-        """The best paths of a wider beam search by the model, which goes on from the target's sums."""
+        """The best paths of a wider beam search by the model, which goes on from the target's sums.
+
+        What the target itself has said takes the place of what the model says.
+        """
         state, source, count = self._state, self._state.rollouts, self._count
         width = max(state.params.num_beams, count // LEVELS)
         assert source
         room = min(room, source.limit - len(state.prompt) - len(beams[0].tokens))
         pairs = [self._allowed(beam, Draft()) for beam in beams]
         sums, frontier = [[beam.total] for beam in beams], [(i, -1) for i in range(len(beams))]
+        paths = [[tuple(beam.tokens)] for beam in beams]
         while frontier and room > 0 and count > 0:
-            feeds = [Feed(text.sequence, *pair) for text, pair in zip(self._stand(beams), pairs, strict=True)]
-            results = yield ForwardRequest(feeds, best=width, drafting=True)
+            results: list[ForwardResult] = []
+            if any(paths[beam][1 + node] not in self._said for beam, node in frontier):
+                feeds = [Feed(text.sequence, *pair) for text, pair in zip(self._stand(beams), pairs, strict=True)]
+                results = yield ForwardRequest(feeds, best=width, drafting=True)
             found = []
             for beam, node in frontier:
-                said = results[beam].verified()
-                assert said is not None
-                for token, logprob in zip(said.best[1 + node].tolist(), said.logprobs[1 + node].tolist(), strict=True):
-                    if token >= 0:
-                        found.append((sums[beam][1 + node] + logprob, beam, node, token))
+                said = self._said.get(paths[beam][1 + node])
+                for token, logprob in results[beam].candidates(1 + node) if said is None else said:
+                    found.append((sums[beam][1 + node] + logprob, beam, node, token))
             found.sort(key=lambda item: (-item[0], item[1:]))
             frontier, drafts = [], [draft for draft, _ in pairs]
             for total, beam, node, token in found[: min(width, count)]:
                 frontier.append((beam, drafts[beam].add(token, node)))
                 sums[beam].append(total)
+                paths[beam].append((*paths[beam][1 + node], token))
             count, room = count - len(frontier), room - 1
             frontier = [(beam, node) for beam, node in frontier if drafts[beam].tokens[node] not in state.eos]
             pairs = [self._allowed(beam, draft) for beam, draft in zip(beams, drafts, strict=True)]

@@ -1,5 +1,6 @@
 """Drafts by a second model (speculative decoding, Leviathan et al., arXiv 2211.17192): a chain, or a tree."""
 
+import math
 from collections.abc import Generator, Sequence
 
 import numpy as np
@@ -15,6 +16,9 @@ from mindcold.engine import Sequence as KVSequence
 
 LEVELS = 4
 """Depth of a tree, which by default has as many nodes on each level as its tokens have children."""
+
+Path = tuple[int, ...]
+"""Tokens from the last known one on."""
 
 Drafting = Generator[ForwardRequest, list[ForwardResult], tuple[Draft, list[Mask]]]
 """Passes of the drafting model, and in the end what it drafts, with the masks of a feed with it."""
@@ -73,28 +77,40 @@ class ModelDrafts:
         return token, float(np.log(law[token]))
 
     def _tree(self, count: int) -> Drafting:
-        """A tree of `count` nodes, level by level: of each level the `draft_width` likeliest paths go on."""
-        state, width, draft = self._state, self._state.params.draft_width, Draft()
-        masks, frontier = root_masks(state), [-1]
-        while frontier and len(draft.tokens) < count:
+        """A tree of the `count` likeliest paths; those that go on are the `draft_width` likeliest of each level.
+
+        (EAGLE-2, arXiv 2406.16858.) A level of which no path would be among them is left out.
+        """
+        state, width, root = self._state, self._state.params.draft_width, root_masks(self._state)
+        found, expanded, grown, masks = dict[Path, float](), dict[Path, float](), Draft(), root
+        frontier: dict[Path, float] = {(): 1.0}
+        for _ in range(-(-count // width)):
             self._text.follow(state.context)  # its last token is the root of the tree in every pass
-            feed = Feed(self._text.sequence, draft, masks)
-            (result,) = yield ForwardRequest([feed], best=width, drafting=True)
-            said, paths = result.verified(), [1.0, *draft.probabilities]
-            assert said is not None
-            found = [
-                (paths[1 + node] * float(np.exp(logprob)), node, int(token))
-                for node in frontier
-                for token, logprob in zip(said.best[1 + node], said.logprobs[1 + node], strict=True)
-                if token >= 0
-            ]
-            found.sort(key=lambda item: (-item[0], item[1:]))
-            first = len(draft.tokens)
-            draft = Draft(list(draft.tokens), list(draft.parents), list(draft.probabilities))
-            for probability, node, token in found[: min(width, count - first)]:
-                draft.add(token, node, probability)
-            if masks:
-                draft, below = allowed_part(state, draft)
-                masks = [*masks[:1], *below]
-            frontier = [i for i in range(first, len(draft.tokens)) if draft.tokens[i] not in state.eos]
-        return draft, masks
+            (result,) = yield ForwardRequest([Feed(self._text.sequence, grown, masks)], best=width, drafting=True)
+            heads = {path: head for head, path in enumerate([(), *grown.paths()])}
+            new = {
+                (*path, token): probability * min(1.0, math.exp(logprob))
+                for path, probability in frontier.items()
+                for token, logprob in result.candidates(heads[path])
+            }
+            found |= new
+            least = sorted(found.values())[-count] if len(found) >= count else 0.0
+            frontier = {path: new[path] for path in _likeliest(new, width) if new[path] > least}
+            expanded |= {path: value for path, value in frontier.items() if path[-1] not in state.eos}
+            grown, masks = self._allowed(Draft.of_paths(expanded), root)
+            frontier = {path: frontier[path] for path in grown.paths() if path in frontier}
+            if not frontier:
+                break
+        return self._allowed(Draft.of_paths({path: found[path] for path in _likeliest(found, count)}), root)
+
+    def _allowed(self, draft: Draft, root: list[Mask]) -> tuple[Draft, list[Mask]]:
+        """The part of a draft that may come, and the masks of a feed with it, if anything is forbidden."""
+        if not root:
+            return draft, []
+        kept, below = allowed_part(self._state, draft)
+        return kept, [*root, *below]
+
+
+def _likeliest(paths: dict[Path, float], count: int) -> list[Path]:
+    """The likeliest paths, of equal ones the shorter first: with each all that it goes on from."""
+    return sorted(paths, key=lambda path: (-paths[path], len(path), path))[:count]

@@ -126,6 +126,7 @@ class BeamSearch:
             steps += 1
         state.drafted += sum(len(result.feed.draft.tokens) for result in results)
         state.count_accepted(steps)
+        self.drafts.learn(beams, results)
         if now:
             self._move(beams, now, [place for place, _ in children])
         return now
