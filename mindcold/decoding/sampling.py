@@ -63,6 +63,20 @@ def penalise(scores: np.ndarray, seen: Iterable[int], penalty: float) -> np.ndar
     return out
 
 
+def contrast(expert: np.ndarray, amateur: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+    """Scores of one model against another, float32 [vocab] all, as the operator contrastive_score has them.
+
+    (O'Brien & Lewis, arXiv 2309.09117.) It looks at the tokens that stay alone, of which there are few.
+    """
+    scores = np.full_like(expert, -np.inf)
+    cutoff = expert.max() + np.log(np.float64(np.float32(alpha))).astype(np.float32)
+    kept = np.flatnonzero((expert >= cutoff) & (expert > -np.inf))
+    scores[kept] = expert[kept]
+    if beta:
+        scores[kept] += np.float32(beta) * (expert[kept] - amateur[kept])
+    return scores
+
+
 def probabilities(scores: np.ndarray, params: SamplingParams) -> np.ndarray:
     """Distribution to draw from, float64 [vocab]: temperature, top-k, top-p, min-p, in the order of transformers."""
     with np.errstate(over="ignore"):  # a temperature near 0 leaves the best token alone
@@ -144,7 +158,9 @@ def choose(
     else:
         p, at = probabilities(scores, params), (params.seed, place.request, place.position)
         token = verify_drawn(p, *drawn, *at) if drawn else draw(p, *at, candidate=place.candidate)
-    return token, float(log_softmax(scores)[token])
+    likely = scores[scores > -np.inf].astype(np.float64)
+    best = likely.max()
+    return token, float(scores[token] - best - np.log(np.exp(likely - best).sum()))
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mindcold.decoding import sampling
 from mindcold.decoding.sampling import probabilities
+from mindcold.ops.contrastive_score.reference import contrastive_score
 from mindcold.sampling_params import SamplingParams
 
 rows = arrays(np.float32, st.integers(2, 40), elements=st.floats(-20, 20, width=32))
@@ -82,3 +83,23 @@ def test_log_probability_is_the_log_of_the_softmax(scores):
     token = int(scores.argmin())
     p = sampling.probabilities(scores, SamplingParams())
     assert sampling.log_softmax(scores)[token] == pytest.approx(np.log(p[token]), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), alpha=st.sampled_from([1.0, 0.3, 0.1, 1e-3, 1e-30]), beta=st.sampled_from([0.0, 0.5, 3])
+)
+def test_the_contrast_of_two_rows_is_that_of_the_operator(seed, alpha, beta):
+    """Bit by bit, with ties and with tokens that may not come."""
+    rng = np.random.default_rng(seed)
+    expert, amateur = (np.round(rng.standard_normal((2, 50)) * 4, rng.integers(0, 3))).astype(np.float32)
+    expert[rng.random(50) < 0.2] = -np.inf
+    expert[rng.integers(50)] = 1.0
+    if not beta:
+        amateur[:] = np.nan  # not read
+    weights = np.array([[alpha, beta]], np.float32)
+    scores, token, logprob = contrastive_score(expert[None], amateur[None], weights)
+    found = sampling.contrast(expert, amateur, alpha, beta)
+    np.testing.assert_array_equal(found, scores[0])
+    chosen = sampling.choose(found, [], SamplingParams(), None)
+    assert chosen[0] == token[0] and chosen[1] == pytest.approx(logprob[0], abs=1e-6)

@@ -22,7 +22,6 @@ from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence
-from mindcold.ops.contrastive_score.reference import contrastive_score
 
 Drafting = Generator[ForwardRequest, list[ForwardResult], Draft]
 
@@ -119,7 +118,6 @@ class PairContrast:
         """The token of a place by the contrast, and its log-probability; a draft that may not come is refused here."""
         state, params = self.state, self.state.params
         result.best(head)  # refused where nothing may come
-        weights = np.array([[params.alpha, params.beta]], np.float32)
-        scores = contrastive_score(result.scores(head)[None], self.scores[head][None], weights)[0][0]
+        scores = sampling.contrast(result.scores(head), self.scores[head], params.alpha, params.beta)
         drawn = (self.laws[head], drafted[head]) if head < len(self.laws) else None
         return sampling.choose(scores, state.context, params, state.place(), drawn)
