@@ -258,33 +258,11 @@ def _read(name: str, value: Any, about: Mapping[str, Any]) -> Any:
     return found
 
 
-def _ids(value: Any) -> list[int] | None:
-    return values.items(value, values.integer)
-
-
-def _id_or_ids(value: Any) -> int | list[int] | None:
-    one = values.integer(value)
-    return _ids(value) if one is None else one
-
-
-def _words(value: Any) -> list[list[int]] | None:
-    if getattr(value, "ndim", None) == 2:  # rows of an array
-        value = list(value)
-    return values.items(value, _ids)
-
-
-def _texts(value: Any) -> str | list[str] | None:
-    def whole(one: Any) -> str | None:
-        return values.text(one) or None
-
-    return whole(value) or values.items(value, whole)
-
-
 _LISTS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "eos_token_id": (_id_or_ids, "a token id or a list of token ids is expected"),
-    "stop_strings": (_texts, "non-empty strings are expected"),
-    "suppress_tokens": (_ids, "a list of token ids is expected"),
-    "bad_words_ids": (_words, "a list of token ids is expected for each sequence"),
+    "eos_token_id": (values.integer_or_integers, "a token id or a list of token ids is expected"),
+    "stop_strings": (values.texts, "non-empty strings are expected"),
+    "suppress_tokens": (values.integers, "a list of token ids is expected"),
+    "bad_words_ids": (values.lists_of_integers, "a list of token ids is expected for each sequence"),
 }
 """Keywords that hold lists: what reads them, and what they are."""
 

@@ -93,6 +93,33 @@ def items(value: Any, kind: Callable[[Any], _Item | None]) -> list[_Item] | None
     return found
 
 
+def integers(value: Any) -> list[int] | None:
+    """Integers of a sequence."""
+    return items(value, integer)
+
+
+def integer_or_integers(value: Any) -> int | list[int] | None:
+    """An integer, or those of a sequence."""
+    one = integer(value)
+    return integers(value) if one is None else one
+
+
+def lists_of_integers(value: Any) -> list[list[int]] | None:
+    """Sequences of integers, or the rows of an array."""
+    if getattr(value, "ndim", None) == 2:
+        value = list(value)
+    return items(value, integers)
+
+
+def texts(value: Any) -> str | list[str] | None:
+    """A text that is not empty, or those of a sequence."""
+
+    def whole(one: Any) -> str | None:
+        return text(one) or None
+
+    return whole(value) or items(value, whole)
+
+
 def integer_of(name: str, value: Any, low: int, high: int) -> int:
     """The integer of an argument, from `low` to `high`; RequestError names it."""
     found = integer(value)
