@@ -107,19 +107,21 @@ class BeamDrafts:
             if any(paths[beam][1 + node] not in self._said for beam, node in frontier):
                 feeds = [Feed(text.sequence, *pair) for text, pair in zip(self._stand(beams), pairs, strict=True)]
                 results = yield ForwardRequest(feeds, best=width, drafting=True)
-            found = []
+            found, sure = list[tuple[float, int, int, int]](), list[tuple[float, int, int, int]]()
             for beam, node in frontier:
                 said = self._said.get(paths[beam][1 + node])
                 for token, logprob in results[beam].candidates(1 + node) if said is None else said:
-                    found.append((sums[beam][1 + node] + logprob, beam, node, token))
-            found.sort(key=lambda item: (-item[0], item[1:]))
+                    if token not in state.eos:  # no beam goes on through an end
+                        item = sums[beam][1 + node] + logprob, beam, node, token
+                        (found if said is None else sure).append(item)
+            # of what is known no more than there are beams can be among the best
+            found = sorted(found + sorted(sure, key=_best_first)[: state.params.num_beams], key=_best_first)
             frontier, drafts = [], [draft for draft, _ in pairs]
             for total, beam, node, token in found[: min(width, count)]:
                 frontier.append((beam, drafts[beam].add(token, node)))
                 sums[beam].append(total)
                 paths[beam].append((*paths[beam][1 + node], token))
             count, room = count - len(frontier), room - 1
-            frontier = [(beam, node) for beam, node in frontier if drafts[beam].tokens[node] not in state.eos]
             pairs = [self._allowed(beam, draft) for beam, draft in zip(beams, drafts, strict=True)]
             if any(len(kept.tokens) < len(draft.tokens) for (kept, _), draft in zip(pairs, drafts, strict=True)):
                 break  # a constraint has failed after a node
@@ -148,3 +150,8 @@ class BeamDrafts:
             text.follow(ids, prompt)
             found.append(text)
         return found
+
+
+def _best_first(item: tuple[float, int, int, int]) -> tuple[float, tuple[int, ...]]:
+    """The order of continuations: by their sums, then as they came."""
+    return -item[0], item[1:]
