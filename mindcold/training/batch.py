@@ -27,9 +27,11 @@ class Batch:
     """Of the batch in the run, which its random numbers depend on."""
 
     def labelled(self, size: int) -> Iterator[tuple[ms.Tensor, ...]]:
-        """Places, tokens, shares and scale, `size` places at a time."""
+        """Places, tokens, shares and scale, `size` places at a time, as far as any of them count."""
         scale = ms.Tensor(np.array(self.scale, np.float32))
         for first in range(0, len(self.places), size):
             part = slice(first, first + size)
             found = self.targets[part]
+            if first and not found.shares.any():  # there is room for the most labels a batch can have
+                break
             yield ms.Tensor(self.places[part]), ms.Tensor(found.tokens), ms.Tensor(found.shares), scale

@@ -131,3 +131,14 @@ def test_what_a_teacher_held_likely_goes_where_it_counts():
     tokens, shares = by_place[(1 - line) * 8 + 3]
     assert tokens.tolist() == [8, 0, 0] and shares.tolist() == [1, 0, 0]
     assert batch.targets.shares.sum() == 3
+
+
+def test_slices_without_a_label_are_left_out():
+    """There is room for the batch with the most labels; others are not computed at that size."""
+    data = TrainingSet([row(128, 1, 90)] * 2 + [row(128, 1, 20)] * 2, 128, 2, 3)
+    for step in range(4):
+        (batch,) = data.batches(step)
+        slices = list(batch.labelled(SLICE))
+        assert len(batch.places) == 3 * SLICE and len(slices) == -(-data.labels(step) // SLICE)
+        assert sum(float(shares.asnumpy().sum()) for _, _, shares, _ in slices) == data.labels(step)
+        assert {len(places) for places, *_ in slices} == {SLICE}
