@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mindcold.drafting.chances import Chances
 from mindcold.engine.step_cost import StepCost
 
 DECAY = 0.95
@@ -29,6 +30,8 @@ class Budget:
         self._expected, self._accepted = 1.0, 1.0
         self._misses = self._rest = 0
         self._trial = False
+        self.chances = Chances()
+        """Of the tokens of chains by a model."""
 
     def ready(self) -> bool:
         """Whether to look for a draft for this step."""
@@ -67,21 +70,19 @@ class Budget:
     def goes_on(
         self, cost: StepCost, seconds: float, probabilities: Sequence[float], streams: int, closing: bool = False
     ) -> bool:
-        """Whether one more token pays that costs `seconds` to draft, beside its rows.
+        """Whether one more token pays that costs `seconds` to draft, beside its row in each of `streams`.
 
-        It comes after a chain with these path probabilities, the last of which is the most it can have. With `closing`
-        one more pass of the drafting model follows where all are accepted, as where there is no draft.
+        It comes after a chain with these path probabilities. With `closing` the drafting model makes a pass for every
+        token that is decided, drafted or not: a draft costs passes where it is wrong alone.
         """
-        count = len(probabilities)
+        count, path = len(probabilities), probabilities[-1] if probabilities else 1.0
         if self._trial:
             return count < 2
-        trust = self._accepted / self._expected
         base, slope = cost.line()
-        more = seconds + slope * streams
-        tokens = 1.0 + min(1.0, trust) * sum(probabilities)
-        next_one = min(1.0, trust) * (probabilities[-1] if count else 1.0)
-        spent = base + slope * streams + count * more + closing * next_one * seconds
-        pays = next_one / more > GAIN * tokens / spent
+        row, ahead = slope * streams, path * self.chances.mean
+        spent = base + row + count * (seconds + row) + closing * path * seconds
+        more = row + seconds * ((1.0 - path + ahead) if closing else 1.0)
+        pays = ahead / more > GAIN * (1.0 + sum(probabilities)) / spent
         if not pays and not count:
             self._missed()
         return pays
@@ -92,6 +93,7 @@ class Budget:
             self._trial = False
             if accepted:  # things have changed: start anew
                 self._expected, self._accepted, self._misses = 1.0, 1.0, 0
+                self.chances = Chances()
             else:
                 self._missed()
             return

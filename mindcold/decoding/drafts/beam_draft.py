@@ -16,7 +16,7 @@ from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
 from mindcold.engine import Sequence as KVSequence
 
-LEVELS = 2
+LEVELS = 3
 """Steps ahead that are drafted: all beams have to be foreseen, so that width is worth more than depth."""
 
 WIDER = 4

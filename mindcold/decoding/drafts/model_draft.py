@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from mindcold.decoding import sampling
-from mindcold.decoding.drafts.draft_length import LONGEST, pays
+from mindcold.decoding.drafts.draft_length import LONGEST, add, pays
 from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, Mask
 from mindcold.decoding.masks import allowed_part, root_masks
@@ -29,6 +29,8 @@ class ModelDrafts:
 
     def __init__(self, state: RequestState, sequences: Sequence[KVSequence]):
         self._state, self._text = state, DraftText(sequences[0])
+        self._given: list[float] = []
+        """What the model gave each token of the last chain."""
         self.laws: list[np.ndarray] = []
         """What the tokens of the last draft were drawn from, float64 [vocab] each; empty where they are its best."""
 
@@ -37,13 +39,18 @@ class ModelDrafts:
         state, params = self._state, self._state.params
         source, budget = state.rollouts, state.draft_budget
         assert source and budget
-        self.laws = []
+        self.laws, self._given = [], []
         room = min(room - 1, source.limit - len(state.context), MAX_SCORED - 1)
         if room < 1 or not (params.draft_tokens or budget.ready()):
             return Draft(), root_masks(state)
         if params.draft_width > 1:
             return (yield from self._tree(min(room, params.draft_tokens or LEVELS * params.draft_width)))
         return (yield from self._chain(min(room, params.draft_tokens or LONGEST)))
+
+    def observed(self, accepted: int) -> None:
+        """So many tokens of the last chain were accepted."""
+        if self._state.draft_budget:
+            self._state.draft_budget.chances.observed(self._given, accepted)
 
     def _chain(self, count: int) -> Drafting:
         """A chain of at most `count` tokens: the best ones, or drawn ones."""
@@ -53,8 +60,8 @@ class ModelDrafts:
         while len(draft.tokens) < count and pays(state, draft.probabilities, drawn):
             (result,) = yield ForwardRequest([Feed(text.sequence, masks=masks[-1:])], scores=drawn, drafting=True)
             token, logprob = self._drawn(result, draft.tokens) if drawn else result.best()
-            probability = (draft.probabilities[-1] if draft.probabilities else 1.0) * float(np.exp(logprob))
-            draft.add(token, len(draft.tokens) - 1, probability)
+            self._given.append(math.exp(logprob))
+            add(state, draft, token, self._given[-1])
             if masks:
                 kept, below = allowed_part(state, draft)
                 if len(kept.tokens) < len(draft.tokens):

@@ -9,13 +9,14 @@ plain contrastive decoding with the same pair, `draft="none"`, drawn ones in law
 trigram drafts contrasts with it in the same pass.
 """
 
+import math
 from collections.abc import Generator
 
 import numpy as np
 
 from mindcold import sampling_params
 from mindcold.decoding import sampling
-from mindcold.decoding.drafts.draft_length import LONGEST, pays
+from mindcold.decoding.drafts.draft_length import LONGEST, add, pays
 from mindcold.decoding.drafts.draft_text import DraftText
 from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
@@ -47,6 +48,8 @@ class PairContrast:
         """The amateur's scores of the place after the text and after each draft token, as far as they are known."""
         self.laws: list[np.ndarray] = []
         """What each draft token was drawn from; empty where it is the best one."""
+        self.given: list[float] = []
+        """What the amateur gave each draft token."""
 
     def steps(self) -> Steps:
         """Draft by the amateur, verify by the expert against the contrast."""
@@ -73,13 +76,14 @@ class PairContrast:
                 state.count_accepted(accepted)
                 if chain and state.draft_budget:
                     state.draft_budget.observed(draft.probabilities, accepted)
+                    state.draft_budget.chances.observed(self.given[: len(chain)], accepted)
             self.expert.accept(range(accepted))
             self.expert.pending = state.token_ids[-1:]
 
     def _draft(self) -> Drafting:
         """Tokens by the amateur's own law; none where `draft` is none."""
         state = self.state
-        self.scores, self.laws = [], []
+        self.scores, self.laws, self.given = [], [], []
         count, draft = min(state.params.draft_tokens or LONGEST, state.room - 1, MAX_SCORED - 1), Draft()
         if state.draft == "none" or not (state.params.draft_tokens or self._ready()):
             count = 0
@@ -88,8 +92,8 @@ class PairContrast:
             result = yield from self._amateur()
             self.scores.append(result.scores())
             token, logprob = self._drafted(result, draft.tokens) if state.sampled else result.best()
-            probability = (draft.probabilities[-1] if draft.probabilities else 1.0) * float(np.exp(logprob))
-            draft.add(token, len(draft.tokens) - 1, probability)
+            self.given.append(math.exp(logprob))
+            add(state, draft, token, self.given[-1])
             self.amateur.push(token)
             if token in state.eos:
                 break

@@ -118,4 +118,6 @@ class TokenTree:
         state.count_accepted(accepted)
         if draft.tokens and state.draft_budget:
             state.draft_budget.observed(draft.probabilities, accepted)
+            if self.model:
+                self.model.observed(accepted)
         state.teach(new, self.result.verified(state.drafter.best if state.drafter else 0))
