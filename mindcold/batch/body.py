@@ -32,7 +32,7 @@ IGNORED = ("user", "metadata")
 
 MAX_CHOICES = 128
 
-_KEYWORDS = {item.name for item in fields(SamplingParams)} - {"stop_strings", "max_new_tokens"}
+_KEYWORDS = {item.name for item in fields(SamplingParams)} - {"stop_strings", "max_new_tokens", "top_logprobs"}
 _SAMPLING = {item.name for item in fields(SamplingParams) if item.metadata["group"] == "sampling"}
 
 
@@ -64,6 +64,10 @@ class BodyReader:
     """Method and keywords where a body does not say."""
     chat: bool = False
     """Whether the prompts of a text file are user messages."""
+
+    def __post_init__(self) -> None:
+        if self.options.get("top_logprobs"):
+            raise RequestError("top_logprobs: responses of a batch have the tokens that were chosen alone")
 
     def of_prompt(self, prompt: str) -> Body:
         """The line of a text file."""

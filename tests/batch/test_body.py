@@ -138,3 +138,9 @@ def test_no_body_ends_in_another_exception(url, body):
             SamplingParams.of(item.options)
     except MindcoldError:
         pass
+
+
+def test_likely_tokens_for_all_lines_are_refused_as_those_of_one_are():
+    with pytest.raises(RequestError, match="top_logprobs: responses of a batch have the tokens that were chosen alone"):
+        BodyReader(["base"], [], options={"top_logprobs": 3})
+    assert BodyReader(["base"], [], options={"top_logprobs": 0})
