@@ -37,6 +37,8 @@ def prepare(args: argparse.Namespace) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for prompt, out in zip(texts, outs, strict=True):
         for written in out.ranked or [out]:
+            if not written.text or written.token_ids[-1] not in ends:
+                continue
             pair: dict[str, Any] = {"prompt": prompt, "completion": written.text}
             if args.top_logprobs:
                 example = encoder.completion(prompt, written.text)
@@ -44,8 +46,7 @@ def prepare(args: argparse.Namespace) -> list[dict[str, Any]]:
                 if read[:-1] != written.token_ids[:-1]:
                     continue
                 pair["top_logprobs"] = [[(i, round(value, 4)) for i, value in place] for place in out.top_logprobs]
-            if written.text and written.token_ids[-1] in ends:
-                found.append(pair)
+            found.append(pair)
     return found
 
 

@@ -3,10 +3,9 @@
 The amateur is a second model, or the base without its adapter. It drafts tokens by its own law P_a: `draft_tokens` (the
 paper's gamma, 4 there), by default as many as pay. The expert scores them in one pass, and each is accepted against the
 contrast P_n of the two (O'Brien & Lewis, arXiv 2309.09117) with probability min(1, P_n / P_a), else drawn from the rest
-of P_n.
-After an accepted draft one more pass of the amateur gives the law of one more token. Exact: the tokens are those of
-plain contrastive decoding with the same pair, `draft="none"`, drawn ones in law. A base is no cheap amateur: CoLD with
-trigram drafts contrasts with it in the same pass.
+of P_n. After an accepted draft one more pass of the amateur gives the law of one more token. Exact: the tokens are
+those of plain contrastive decoding with the same pair, `draft="none"`, drawn ones in law. A base is no cheap amateur:
+CoLD with trigram drafts contrasts with it in the same pass.
 """
 
 import math
