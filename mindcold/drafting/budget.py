@@ -87,8 +87,11 @@ class Budget:
             self._missed()
         return pays
 
-    def observed(self, probabilities: Sequence[float], accepted: int) -> None:
-        """A draft with these path probabilities had so many nodes accepted."""
+    def observed(self, probabilities: Sequence[float], accepted: int, given: Sequence[float] = ()) -> None:
+        """A draft with these path probabilities had so many nodes accepted.
+
+        `given` is what a model gave each token of a chain.
+        """
         if self._trial:
             self._trial = False
             if accepted:  # things have changed: start anew
@@ -96,11 +99,13 @@ class Budget:
                 self.chances = Chances()
             else:
                 self._missed()
-            return
-        self._expected = DECAY * self._expected + (1 - DECAY) * sum(probabilities)
-        self._accepted = DECAY * self._accepted + (1 - DECAY) * accepted
-        if accepted:
-            self._misses = 0
+        else:
+            self._expected = DECAY * self._expected + (1 - DECAY) * sum(probabilities)
+            self._accepted = DECAY * self._accepted + (1 - DECAY) * accepted
+            if accepted:
+                self._misses = 0
+        if given:
+            self.chances.observed(given, accepted)
 
     def _missed(self) -> None:
         self._misses += 1

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from mindcold.ops.trigram_draft.bodies import Verified
 
+Path = tuple[int, ...]
+"""Tokens from the last known one on."""
+
 
 @dataclass(slots=True)
 class Draft:
@@ -35,16 +38,16 @@ class Draft:
         return next((i for i, parent, found in known if parent == node and found == token), -1)
 
     @classmethod
-    def of_paths(cls, paths: Mapping[tuple[int, ...], float]) -> "Draft":
-        """Paths from the last known token on with their probabilities; with each all that it goes on from."""
-        found, nodes = cls(), dict[tuple[int, ...], int]({(): -1})
-        for path, probability in sorted(paths.items(), key=lambda item: (-item[1], len(item[0]), item[0])):
-            nodes[path] = found.add(path[-1], nodes[path[:-1]], probability)
+    def of_paths(cls, paths: Mapping[Path, float], count: int | None = None) -> "Draft":
+        """The `count` likeliest paths; with each path those that it goes on from are given, no less likely."""
+        found, nodes = cls(), dict[Path, int]({(): -1})
+        for path in likeliest_paths(paths, count):
+            nodes[path] = found.add(path[-1], nodes[path[:-1]], paths[path])
         return found
 
-    def paths(self) -> list[tuple[int, ...]]:
+    def paths(self) -> list[Path]:
         """The tokens up to each node, with its own."""
-        found: list[tuple[int, ...]] = []
+        found: list[Path] = []
         for token, parent in zip(self.tokens, self.parents, strict=True):
             found.append((*(found[parent] if parent >= 0 else ()), token))
         return found
@@ -52,6 +55,15 @@ class Draft:
     def first(self, count: int) -> "Draft":
         """The tree of the first nodes."""
         return Draft(self.tokens[:count], self.parents[:count], self.probabilities[:count])
+
+    def shallow(self, depth: int) -> "Draft":
+        """The tree of the nodes at most so deep, where children of the last known token have depth 1."""
+        if len(self.tokens) <= depth:
+            return self
+        depths = list[int]()
+        for parent in self.parents:
+            depths.append(1 + (depths[parent] if parent >= 0 else 0))
+        return self.subset([node for node, its in enumerate(depths) if its <= depth])
 
     def likeliest(self) -> "Draft":
         """Its likeliest path: the first child of each node, from the last known token on."""
@@ -67,6 +79,11 @@ class Draft:
         numbers = {-1: -1} | {node: i for i, node in enumerate(nodes)}
         parents = [numbers[self.parents[node]] for node in nodes]
         return Draft([self.tokens[n] for n in nodes], parents, [self.probabilities[n] for n in nodes])
+
+
+def likeliest_paths(paths: Mapping[Path, float], count: int | None = None) -> list[Path]:
+    """The `count` likeliest of some paths (None for all), of equal ones the shorter first."""
+    return sorted(paths, key=lambda path: (-paths[path], len(path), path))[:count]
 
 
 class Drafter(Protocol):

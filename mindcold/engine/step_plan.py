@@ -60,6 +60,7 @@ class StepPlan:
         for stream in sequence.streams:
             number, first, adapter = self._segment(stream), len(rows), stream.adapter
             slot = stream.start + length - stream.first
+            assert slot + count + len(draft) <= stream.start + stream.size
             for i, token in enumerate(tokens):
                 rows.append((token, number, length + i, slot + i, first + i - 1 if i else -1, adapter))
             root = first + count - 1

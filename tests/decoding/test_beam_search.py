@@ -155,6 +155,19 @@ def test_beams_with_drafts_are_those_without(pair, beams, more):
     assert more or passes[1] < 0.8 * passes[0]
 
 
+def test_a_drafting_model_whose_context_is_nearly_full(pair, tmp_path):
+    """Its trees are no deeper than its context, and their nodes, more than it holds, have room all the same."""
+    llm, _ = pair
+    short = str(write_noisy(tmp_path / "short", llm.folder, max_position_embeddings=12))
+    options = {"num_beams": 4, "max_new_tokens": 10, "eos_token_id": []}
+    for prompt in ([1, 2] * 5, [5] * 11):
+        plain = llm.generate(prompt, "beam", **options)
+        assert llm.generate(prompt, "beam", draft=short, draft_tokens=40, **options).token_ids == plain.token_ids
+        greedy = llm.generate(prompt, max_new_tokens=10, eos_token_id=[])
+        tree = {"draft": short, "draft_tokens": 40, "draft_width": 8, "max_new_tokens": 10, "eos_token_id": []}
+        assert llm.generate(prompt, **tree).token_ids == greedy.token_ids
+
+
 def test_beams_with_drafts_in_a_mixed_batch(pair):
     llm, draft = pair
     options = {"num_beams": 3, "max_new_tokens": 9, "eos_token_id": []}

@@ -8,6 +8,7 @@ import pytest
 import mindcold
 import mindcold.builder
 from mindcold.drafting import Draft
+from mindcold.engine import StepPlan
 from mindcold.errors import RequestError
 from mindcold.ops import contrastive_score
 from tests.decoding.pairs import METHODS
@@ -206,6 +207,35 @@ def test_trees_of_sixty_four_nodes_are_verified_whole(llm, monkeypatch):
     out = llm.generate(prompt, draft="trigram", draft_tokens=64, **options)
     assert out.token_ids == plain.token_ids and len(out.stats.accept_lengths) == 65
     assert out.stats.target_passes == 3 and out.stats.draft_cap is None  # the prompt, 65 tokens, the rest
+
+
+@pytest.mark.parametrize("name", ["greedy", "sample"])
+@pytest.mark.parametrize("kind", ["tree", "past the end"])
+def test_near_the_end_of_a_full_context_trees_stay_wide(name, kind, tmp_path, monkeypatch):
+    """More nodes than tokens may come, none too deep to be accepted; neighbours in the KV pool keep what is theirs."""
+    llm = mindcold.load(write_model(tmp_path, seed=1, vocab_size=VOCAB, max_position_embeddings=16))
+    prompts, options = [[5, 9, 33], [7], [11, 12]], METHODS[name] | {"max_new_tokens": 40, "eos_token_id": []}
+    plain = llm.generate(prompts, **options)
+    assert [len(out.token_ids) for out in plain] == [13, 15, 14]
+    monkeypatch.setattr(mindcold.builder, "TrigramDrafter", Scripted)
+    monkeypatch.setattr(Scripted, "truth", plain[0].token_ids)
+    monkeypatch.setattr(Scripted, "prompt", 3)
+    monkeypatch.setattr(Scripted, "kind", kind)
+    wide, extend = [], StepPlan.extend
+
+    def recorded(self, sequence, tokens, draft=(), parents=()):
+        depths = []
+        for parent in parents:
+            depths.append(1 + (depths[parent] if parent >= 0 else 0))
+        room = 16 - sequence.length - len(tokens)
+        assert max(depths, default=0) <= max(0, room - 1)
+        wide.append(len(depths) > room)
+        return extend(self, sequence, tokens, draft, parents)
+
+    monkeypatch.setattr(StepPlan, "extend", recorded)
+    drafted = llm.generate(prompts, draft="trigram", draft_tokens=24, **options)
+    assert [out.token_ids for out in drafted] == [out.token_ids for out in plain]
+    assert any(wide) == (kind == "tree")  # a chain is no deeper than it can be accepted
 
 
 @pytest.mark.parametrize("options", [METHODS["greedy"], METHODS["cold"], {"method": "beam"}, {"method": "cdsl"}])

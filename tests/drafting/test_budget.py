@@ -94,3 +94,14 @@ def test_times_that_fell_apart_leave_a_price_that_can_be_divided_by():
         assert budget.floor(cost, 1, 1) >= 0
         assert 0 <= budget.choose(cost, [0.9, 0.5], 1, 1, 15) <= 2
     assert base + 64 * slope > 0.005  # and the price comes back
+
+
+def test_trees_teach_nothing_about_chains():
+    """However many of them come first."""
+    budget = Budget()
+    before = budget.chances.mean
+    for _ in range(50_000):
+        budget.observed([0.5], 1)
+    assert budget.chances.mean == before
+    budget.observed([0.5, 0.4], 2, [0.5, 0.8])
+    assert budget.chances.mean > before

@@ -10,10 +10,11 @@ from typing import Protocol
 
 from mindcold.constraints import ConstraintSet
 from mindcold.decoding.drafts.draft_text import DraftText
-from mindcold.decoding.forward import Candidates, Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
+from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, Mask, SequenceSpec
 from mindcold.decoding.masks import allowed_after
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
+from mindcold.drafting.drafter import Path
 from mindcold.engine import Sequence as KVSequence
 
 LEVELS = 3
@@ -50,7 +51,7 @@ def draft_sequences(state: RequestState) -> list[SequenceSpec]:
     """Sequences of the model that drafts, if one does: the prompt, and one for each beam."""
     if not state.rollouts:
         return []
-    main, *_ = state.rollouts.sequences(len(state.prompt) + draft_nodes(state))
+    main, *_ = state.rollouts.sequences(len(state.prompt), nodes=draft_nodes(state))
     beam = SequenceSpec(main.engine, main.adapters, state.max_new_tokens + draft_nodes(state))
     return [main, *[beam] * state.params.num_beams]
 
@@ -60,7 +61,8 @@ class BeamDrafts:
 
     def __init__(self, state: RequestState, sequences: Sequence[KVSequence]):
         self._state, self._count = state, draft_nodes(state)
-        self._said: dict[tuple[int, ...], Candidates] = {}
+        self._said: dict[Path, tuple[ForwardResult, int]] = {}
+        """Where the target has said what follows a beam's tokens: result and head."""
         texts = [DraftText(sequence) for sequence in sequences]
         self._prompt, self._texts = (texts[0] if texts else None), texts[1:]
 
@@ -78,7 +80,7 @@ class BeamDrafts:
             return
         for beam, result in zip(beams, results, strict=True):
             paths = [tuple(beam.tokens), *((*beam.tokens, *path) for path in result.feed.draft.paths())]
-            self._said |= {path: result.candidates(head) for head, path in enumerate(paths)}
+            self._said |= {path: (result, head) for head, path in enumerate(paths)}
 
     def _recalled(self, beams: Sequence[Drafted], room: int) -> list[Allowed]:
         """What the tables hold likely."""
@@ -110,7 +112,8 @@ class BeamDrafts:
             found, sure = list[tuple[float, int, int, int]](), list[tuple[float, int, int, int]]()
             for beam, node in frontier:
                 said = self._said.get(paths[beam][1 + node])
-                for token, logprob in results[beam].candidates(1 + node) if said is None else said:
+                result, head = said or (results[beam], 1 + node)
+                for token, logprob in result.candidates(head):
                     if token not in state.eos:  # no beam goes on through an end
                         item = sums[beam][1 + node] + logprob, beam, node, token
                         (found if said is None else sure).append(item)

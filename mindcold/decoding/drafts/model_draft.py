@@ -12,16 +12,22 @@ from mindcold.decoding.forward import MAX_SCORED, Feed, ForwardRequest, ForwardR
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState
 from mindcold.drafting import Draft
+from mindcold.drafting.drafter import Path, likeliest_paths
 from mindcold.engine import Sequence as KVSequence
 
 LEVELS = 4
 """Depth of a tree, which by default has as many nodes on each level as its tokens have children."""
 
-Path = tuple[int, ...]
-"""Tokens from the last known one on."""
-
 Drafting = Generator[ForwardRequest, list[ForwardResult], tuple[Draft, list[Mask]]]
 """Passes of the drafting model, and in the end what it drafts, with the masks of a feed with it."""
+
+
+def tree_nodes(state: RequestState) -> int:
+    """Nodes of each tree at most; 0 where drafts are chains."""
+    source, params = state.rollouts, state.params
+    if not source or params.draft_width == 1 or not (state.engine.branches and source.engine.branches):
+        return 0
+    return min(params.draft_tokens or LEVELS * params.draft_width, MAX_SCORED - 1)
 
 
 class ModelDrafts:
@@ -29,7 +35,7 @@ class ModelDrafts:
 
     def __init__(self, state: RequestState, sequences: Sequence[KVSequence]):
         self._state, self._text = state, DraftText(sequences[0])
-        self._given: list[float] = []
+        self.given: list[float] = []
         """What the model gave each token of the last chain."""
         self.laws: list[np.ndarray] = []
         """What the tokens of the last draft were drawn from, float64 [vocab] each; empty where they are its best."""
@@ -39,18 +45,13 @@ class ModelDrafts:
         state, params = self._state, self._state.params
         source, budget = state.rollouts, state.draft_budget
         assert source and budget
-        self.laws, self._given = [], []
+        self.laws, self.given = [], []
         room = min(room - 1, source.limit - len(state.context), MAX_SCORED - 1)
         if room < 1 or not (params.draft_tokens or budget.ready()):
             return Draft(), root_masks(state)
-        if params.draft_width > 1:
-            return (yield from self._tree(min(room, params.draft_tokens or LEVELS * params.draft_width)))
+        if nodes := tree_nodes(state):
+            return (yield from self._tree(nodes, room))
         return (yield from self._chain(min(room, params.draft_tokens or LONGEST)))
-
-    def observed(self, accepted: int) -> None:
-        """So many tokens of the last chain were accepted."""
-        if self._state.draft_budget:
-            self._state.draft_budget.chances.observed(self._given, accepted)
 
     def _chain(self, count: int) -> Drafting:
         """A chain of at most `count` tokens: the best ones, or drawn ones."""
@@ -60,8 +61,8 @@ class ModelDrafts:
         while len(draft.tokens) < count and pays(state, draft.probabilities, drawn):
             (result,) = yield ForwardRequest([Feed(text.sequence, masks=masks[-1:])], scores=drawn, drafting=True)
             token, logprob = self._drawn(result, draft.tokens) if drawn else result.best()
-            self._given.append(math.exp(logprob))
-            add(state, draft, token, self._given[-1])
+            self.given.append(math.exp(logprob))
+            add(state, draft, token, self.given[-1])
             if masks:
                 kept, below = allowed_part(state, draft)
                 if len(kept.tokens) < len(draft.tokens):
@@ -83,7 +84,7 @@ class ModelDrafts:
         self.laws.append(law)
         return token, float(np.log(law[token]))
 
-    def _tree(self, count: int) -> Drafting:
+    def _tree(self, count: int, depth: int) -> Drafting:
         """A tree of the `count` likeliest paths; those that go on are the `draft_width` likeliest of each level.
 
         (EAGLE-2, arXiv 2406.16858.) A level of which no path would be among them is left out.
@@ -91,7 +92,7 @@ class ModelDrafts:
         state, width, root = self._state, self._state.params.draft_width, root_masks(self._state)
         found, expanded, grown, masks = dict[Path, float](), dict[Path, float](), Draft(), root
         frontier: dict[Path, float] = {(): 1.0}
-        for _ in range(-(-count // width)):
+        for _ in range(min(depth, -(-count // width))):
             self._text.follow(state.context)  # its last token is the root of the tree in every pass
             (result,) = yield ForwardRequest([Feed(self._text.sequence, grown, masks)], best=width, drafting=True)
             heads = {path: head for head, path in enumerate([(), *grown.paths()])}
@@ -102,13 +103,13 @@ class ModelDrafts:
             }
             found |= new
             least = sorted(found.values())[-count] if len(found) >= count else 0.0
-            frontier = {path: new[path] for path in _likeliest(new, width) if new[path] > least}
+            frontier = {path: new[path] for path in likeliest_paths(new, width) if new[path] > least}
             expanded |= {path: value for path, value in frontier.items() if path[-1] not in state.eos}
             grown, masks = self._allowed(Draft.of_paths(expanded), root)
             frontier = {path: frontier[path] for path in grown.paths() if path in frontier}
             if not frontier:
                 break
-        return self._allowed(Draft.of_paths({path: found[path] for path in _likeliest(found, count)}), root)
+        return self._allowed(Draft.of_paths(found, count), root)
 
     def _allowed(self, draft: Draft, root: list[Mask]) -> tuple[Draft, list[Mask]]:
         """The part of a draft that may come, and the masks of a feed with it, if anything is forbidden."""
@@ -116,8 +117,3 @@ class ModelDrafts:
             return draft, []
         kept, below = allowed_part(self._state, draft)
         return kept, [*root, *below]
-
-
-def _likeliest(paths: dict[Path, float], count: int) -> list[Path]:
-    """The likeliest paths, of equal ones the shorter first: with each all that it goes on from."""
-    return sorted(paths, key=lambda path: (-paths[path], len(path), path))[:count]

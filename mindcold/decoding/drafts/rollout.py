@@ -29,10 +29,10 @@ class RolloutSource:
     limit: int = sys.maxsize
     """Tokens the model's context holds."""
 
-    def sequences(self, size: int, branches: int = 0, lookahead: int = 0) -> list[SequenceSpec]:
-        """What it needs for texts of `size` tokens and so many starts at once."""
+    def sequences(self, size: int, branches: int = 0, lookahead: int = 0, nodes: int = 0) -> list[SequenceSpec]:
+        """What it needs for texts of `size` tokens, so many starts at once, and so many nodes of trees after a text."""
         branch = SequenceSpec(self.engine, [self.adapter], lookahead + 2)
-        return [SequenceSpec(self.engine, [self.adapter], min(size, self.limit)), *[branch] * branches]
+        return [SequenceSpec(self.engine, [self.adapter], min(size, self.limit) + nodes), *[branch] * branches]
 
     def open(self, eos: Sequence[int], sequences: list[KVSequence]) -> "ModelRollouts":
         """One request's roll-outs, on the sequences it needs."""

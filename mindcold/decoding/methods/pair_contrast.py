@@ -74,8 +74,7 @@ class PairContrast:
             finally:  # the request may end in the middle of a draft
                 state.count_accepted(accepted)
                 if chain and state.draft_budget:
-                    state.draft_budget.observed(draft.probabilities, accepted)
-                    state.draft_budget.chances.observed(self.given[: len(chain)], accepted)
+                    state.draft_budget.observed(draft.probabilities, accepted, self.given[: len(chain)])
             self.expert.accept(range(accepted))
             self.expert.pending = state.token_ids[-1:]
 

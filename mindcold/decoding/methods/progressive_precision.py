@@ -21,10 +21,10 @@ class ProgressivePrecision(TokenTree):
     def sequences(state: RequestState) -> list[SequenceSpec]:
         """One of each precision; that of the loaded weights holds no more than the tokens it decides."""
         assert state.lower is not None
-        size = len(state.prompt) + min(state.params.high_precision_steps, state.max_new_tokens)
+        size = len(state.prompt) + min(state.params.high_precision_steps, state.max_new_tokens) + TokenTree.nodes(state)
         high = SequenceSpec(state.engine, state.stream_adapters, size, prompt=True)
-        _, *others = TokenTree.sequences(state)
-        return [high, SequenceSpec(state.lower, state.stream_adapters, state.size), *others]
+        own, *others = TokenTree.sequences(state)
+        return [high, SequenceSpec(state.lower, state.stream_adapters, own.size), *others]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         high, self.low, *others = sequences

@@ -8,7 +8,7 @@ import time
 
 from mindcold import sampling_params
 from mindcold.decoding import sampling
-from mindcold.decoding.drafts.model_draft import ModelDrafts
+from mindcold.decoding.drafts.model_draft import ModelDrafts, tree_nodes
 from mindcold.decoding.forward import Feed, ForwardRequest, SequenceSpec, Steps
 from mindcold.decoding.masks import allowed_part, root_masks
 from mindcold.decoding.request import RequestState
@@ -29,8 +29,16 @@ class TokenTree:
     @staticmethod
     def sequences(state: RequestState) -> list[SequenceSpec]:
         """One, as long as the text may get, and one of a model that drafts."""
-        own = SequenceSpec(state.engine, state.stream_adapters, state.size, prompt=True)
-        return [own, *(state.rollouts.sequences(state.size) if state.rollouts else [])]
+        size, nodes = state.size, TokenTree.nodes(state)
+        own = SequenceSpec(state.engine, state.stream_adapters, size + nodes, prompt=True)
+        return [own, *(state.rollouts.sequences(size, nodes=nodes) if state.rollouts else [])]
+
+    @staticmethod
+    def nodes(state: RequestState) -> int:
+        """KV slots for a draft tree: where its size is given, it may have more nodes than tokens may still come."""
+        if state.rollouts:
+            return tree_nodes(state)
+        return (state.draft_size or 0) if state.drafter and state.engine.branches else 0
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
         self.state, (self.sequence, *others) = state, sequences
@@ -84,15 +92,16 @@ class TokenTree:
         state, budget = self.state, self.state.draft_budget
         # a row is worth what it costs when all that draft in this step do as this one
         wanted, streams = state.draft_size, drafting * len(self.sequence.streams)
-        count = min(room, self.room - 1)
-        if wanted and room < min(wanted, self.room - 1):
+        depth = self.room - 1
+        count = min(room, wanted or depth)
+        if wanted and room < wanted and depth:
             state.draft_cap = min(room, state.draft_cap or room)
-        if count < 1 or not (wanted or (budget and budget.ready())):
+        if min(count, depth) < 1 or not (wanted or (budget and budget.ready())):
             return
         began = time.perf_counter()
         cost = self.sequence.engine.costs[state.needs_scores]
         if wanted:
-            draft = self._propose(min(count, wanted))
+            draft = self._propose(count).shallow(depth)
         else:
             assert budget
             draft = self._propose(count, budget.floor(cost, rows, streams))
@@ -117,7 +126,5 @@ class TokenTree:
         state.drafted += len(draft.tokens)
         state.count_accepted(accepted)
         if draft.tokens and state.draft_budget:
-            state.draft_budget.observed(draft.probabilities, accepted)
-            if self.model:
-                self.model.observed(accepted)
+            state.draft_budget.observed(draft.probabilities, accepted, self.model.given if self.model else ())
         state.teach(new, self.result.verified(state.drafter.best if state.drafter else 0))
