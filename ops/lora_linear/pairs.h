@@ -49,14 +49,14 @@ inline Vec add_pair(Vec sum, Bits weights, const Pair& x) {
   sum = fma(splat(x.odd), reinterpret_cast<Vec>(weights & 0xffff0000u), sum);
   return fma(splat(x.even), reinterpret_cast<Vec>(weights << 16), sum);
 }
-constexpr int kPairRows = kLanes == 16 ? 6 : kLanes == 8 ? 3 : 1;
+constexpr int kPairRows = kLanes == 16 ? 6 : kLanes == 8 ? 2 : 1;  // three rows of a panel do not fit in 16 registers
 constexpr bool kUnpackPairs = kLanes < 16;  // a tile of six rows with its weights needs all of 16 registers
 #endif
 
-constexpr int kPairWide = kLanes == 16 ? 2 : 1;  // panels side by side
-constexpr int kDirectWide = 2;                   // so few rows wait for memory: two streams a thread, and nothing fetched ahead
-constexpr int64_t kPackedPairRows = 8;           // more rows are worth a pass that unpacks a block, if that is done
-constexpr int64_t kPairBlock = 64;               // pairs of a panel that stay in the nearest cache for all tiles
+constexpr int kPairWide = kLanes >= 8 ? 2 : 1;        // panels side by side
+constexpr int kDirectWide = 2;                        // so few rows wait for memory: two streams a thread, and nothing fetched ahead
+constexpr int64_t kPackedPairRows = 8;                // more rows are worth a pass that unpacks a block, if that is done
+constexpr int64_t kPairBlock = kLanes == 8 ? 32 : 64; // pairs of a panel that stay in the nearest cache for all tiles
 
 // A row of inputs in pairs; the last of an odd number has a zero beside it.
 inline void pair_up(const float* x, int64_t inputs, Pair* out) {
@@ -108,7 +108,7 @@ void any_pair_tile(int64_t rows, const Pair* x, int64_t stride, const PairBlock&
 }
 
 // All rows against some panels side by side, block by block where there are several tiles of at most kRows.
-template <int kWide, int kRows>
+template <int kWide, bool kAhead, int kRows>
 void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t panel) {
   static thread_local std::vector<float> buffer;
   const int64_t pairs = (t.inputs + 1) / 2, stride = pairs * 2 * kPanel, tiles = (t.rows + kRows - 1) / kRows;
@@ -120,7 +120,7 @@ void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t p
     block.step = 4 * kPanel / tiles;
     for (int64_t i = 0; i < tiles; ++i) {  // tiles of nearly the same height
       const int64_t row = i * t.rows / tiles, rows = (i + 1) * t.rows / tiles - row;
-      any_pair_tile<kWide, (kRows > kDirectRows), kRows>(rows, x + row * pairs + begin, pairs, block, buffer.data() + row * kWide * kPanel);
+      any_pair_tile<kWide, kAhead, kRows>(rows, x + row * pairs + begin, pairs, block, buffer.data() + row * kWide * kPanel);
       block.next += block.pairs * block.step;
     }
   }
@@ -129,14 +129,14 @@ void pair_panels(const Task& t, const uint16_t* weight, const Pair* x, int64_t p
   }
 }
 
-template <int kWide, int kRows>
+template <int kWide, bool kAhead, int kRows>
 void pair_chunks(const Task& t, const uint16_t* weight, const Pair* x) {
   const int64_t chunk = panels_at_once(t, (t.inputs + 1) / 2 * 4 * kPanel, kWide);
   const auto body = [&](int64_t i) {
     int64_t panel = i * chunk;
     const int64_t end = std::min(t.panels, panel + chunk);
-    for (; panel + kWide <= end; panel += kWide) pair_panels<kWide, kRows>(t, weight, x, panel);
-    for (; panel < end; ++panel) pair_panels<1, kRows>(t, weight, x, panel);
+    for (; panel + kWide <= end; panel += kWide) pair_panels<kWide, kAhead, kRows>(t, weight, x, panel);
+    for (; panel < end; ++panel) pair_panels<1, kAhead, kRows>(t, weight, x, panel);
   };
   const int64_t chunks = (t.panels + chunk - 1) / chunk;
   if (small(t)) {
@@ -150,13 +150,13 @@ inline void pair_product(const Task& t, const uint16_t* weight, const Pair* x) {
 #if defined(MINDCOLD_TILES)
   if (amx::granted()) return tile_product(t, weight, (t.inputs + 1) / 2, [x](int64_t i) { return words_of(x[i]); });
 #endif
-  if (t.rows <= kDirectRows) return pair_chunks<kDirectWide, kDirectRows>(t, weight, x);
+  if (t.rows <= kDirectRows) return pair_chunks<kDirectWide, false, kDirectRows>(t, weight, x);
   if (kUnpackPairs && t.rows > kPackedPairRows) {  // the pairs are inputs in float32, in the order of sums
     Task inputs = t;
     inputs.x = reinterpret_cast<const float*>(x), inputs.inputs = (t.inputs + 1) / 2 * 2;
     return product(inputs, weight);
   }
-  pair_chunks<kPairWide, kPairRows>(t, weight, x);
+  pair_chunks<kPairWide, true, kPairRows>(t, weight, x);
 }
 
 }  // namespace mindcold::linear
