@@ -60,10 +60,7 @@ class Draft:
         """The tree of the nodes at most so deep, where children of the last known token have depth 1."""
         if len(self.tokens) <= depth:
             return self
-        depths = list[int]()
-        for parent in self.parents:
-            depths.append(1 + (depths[parent] if parent >= 0 else 0))
-        return self.subset([node for node, its in enumerate(depths) if its <= depth])
+        return self.subset([node for node, path in enumerate(self.paths()) if len(path) <= depth])
 
     def likeliest(self) -> "Draft":
         """Its likeliest path: the first child of each node, from the last known token on."""
