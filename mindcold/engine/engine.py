@@ -215,8 +215,8 @@ class Engine:
         """Run a plan: all of it happens, or nothing changes.
 
         The tokens are chosen in the graph; `scores`, and the `best` tokens of each head, come out only on request:
-        a vocabulary of float32 per head costs more to hand over than to compute. An interrupt (Ctrl-C) in the meantime
-        is raised after the step.
+        a vocabulary of float32 per head costs more to hand over than to compute. What an interrupt (Ctrl-C) or an
+        alarm raises in the meantime comes after the step.
         """
         while len(self._moves) > MAX_ROWS:  # more than one step can take
             self._launch(StepPlan())

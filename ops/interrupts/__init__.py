@@ -37,8 +37,10 @@ def held() -> AbstractContextManager[None]:
 
     A SIGINT or SIGTERM that arrives inside is delivered when the block ends, to whatever handler the program had
     chosen; so KeyboardInterrupt is raised in the main thread right after the block, and never inside one of its own.
-    A SIGTERM that the process sends itself counts as a SIGINT, since MindSpore's handler does that. Where there is no
-    compiler the former handler is put back after the block, but a SIGINT inside ends the process.
+    A SIGTERM that the process sends itself counts as a SIGINT, since MindSpore's handler does that. A SIGALRM that
+    arrives inside a block of the main thread is delivered when that block ends: MindSpore's compiler calls Python, and
+    would lose what a handler raises there. Where there is no compiler the former handler of SIGINT is put back after
+    the block, but a SIGINT inside ends the process, and alarms go off inside.
     """
     return _guard()
 

@@ -1,4 +1,7 @@
-// Holds SIGINT and SIGTERM back while MindSpore runs graphs, and delivers them when it is done.
+// Holds SIGINT, SIGTERM and the main thread's alarms back while MindSpore runs graphs, and delivers them when it is done.
+//
+// An exception that a Python handler of SIGALRM raised inside MindSpore's compiler, which calls Python, would be lost
+// there, or come out as an error of the compiler. Python's handlers run in the main thread: its blocks alone count.
 //
 // MindSpore puts its own SIGINT handler in place at every graph run and leaves it there; it sends SIGTERM to its own
 // process. So a SIGTERM from this process counts as the SIGINT it stands for. begin and end are called with the GIL
@@ -13,7 +16,8 @@
 namespace {
 
 volatile sig_atomic_t interrupted = 0, terminated = 0, waking = 0;
-struct sigaction saved_interrupt, saved_terminate;
+volatile sig_atomic_t rung = 0;  // an alarm that came in a block of the main thread
+struct sigaction saved_interrupt, saved_terminate, saved_alarm;
 struct sigaction last_foreign;  // the last SIGINT action that was not MindSpore's
 bool knows_foreign = false;
 volatile sig_atomic_t depth = 0;  // open blocks
@@ -48,6 +52,8 @@ void on_terminate(int, siginfo_t* info, void*) {
     interrupted = 1;
   }
 }
+
+void on_alarm(int) { rung = 1; }
 
 bool is_main() { return pthread_equal(pthread_self(), main_thread) != 0; }
 
@@ -124,9 +130,26 @@ void deliver(int number, const struct sigaction& action) {
   }
 }
 
+void hold_alarm() {
+  struct sigaction action = {};
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  action.sa_handler = on_alarm;
+  sigaction(SIGALRM, &action, &saved_alarm);
+}
+
+void release_alarm() {
+  struct sigaction now;
+  sigaction(SIGALRM, &saved_alarm, &now);
+  if (now.sa_handler != on_alarm) sigaction(SIGALRM, &now, nullptr);
+  if (!rung) return;
+  rung = 0;
+  pthread_kill(pthread_self(), SIGALRM);
+}
+
 void leave() {
   if (depth == 0) return;  // in a forked child
-  if (is_main()) --main_depth;
+  if (is_main() && --main_depth == 0) release_alarm();
   depth = depth - 1;
   if (depth == 0) restore(), ended = 1;
   if (main_depth > 0) return;  // Python's handlers run in the main thread: when its block ends
@@ -142,6 +165,8 @@ void leave() {
 
 void in_forked_child() {
   if (depth > 0) restore();  // the threads inside are not there
+  rung = 0;  // the timer is the parent's
+  if (main_depth > 0) release_alarm();
   depth = main_depth = 0;
   interrupted = terminated = waking = 0;
   main_thread = pthread_self();
@@ -174,7 +199,7 @@ extern "C" int settle() {
 extern "C" void begin() {
   depth = depth + 1;
   if (depth == 1) install();
-  if (is_main()) ++main_depth;
+  if (is_main() && ++main_depth == 1) hold_alarm();
   if (check_signals() != 0) leave();  // what came before is raised before the block, not inside it
 }
 

@@ -96,6 +96,52 @@ def compiling():
         until_interrupted(lambda: run(next(sizes)))
 
 
+class Due(Exception):
+    """Raised by the handler of an alarm."""
+
+
+def ring(number, frame):
+    raise Due
+
+
+def alarms():
+    """Of the program: they are due while a graph is compiled, and what their handler raises must not be lost."""
+    global inside
+    signal.signal(signal.SIGALRM, ring)
+    for size in range(1, 4 * ROUNDS):
+        signal.setitimer(signal.ITIMER_REAL, 0.001 * size)
+        try:
+            run(size)
+            signal.pause()
+        except Due:
+            assert not inside, "inside a block"
+    assert signal.getsignal(signal.SIGALRM) is ring
+
+
+def alarms_beside_a_thread():
+    """A block of another thread holds no alarm back, which goes off in the main thread."""
+    signal.signal(signal.SIGALRM, ring)
+    run()
+    opened, close = threading.Event(), threading.Event()
+
+    def work():
+        with held():
+            opened.set()
+            close.wait(60)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    opened.wait()
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        close.wait(60)
+        raise AssertionError("not gone off")
+    except Due:
+        assert worker.is_alive()
+    close.set()
+    worker.join()
+
+
 def nested():
     global inside
     run()

@@ -67,6 +67,12 @@ def test_ctrl_c_is_a_keyboard_interrupt_after_the_block(mode, rounds, longest):
         check_interrupts(process, rounds, longest)
 
 
+@pytest.mark.parametrize("mode", ["alarms", "alarms_beside_a_thread"])
+def test_alarms_go_off_after_a_block_of_the_main_thread(mode):
+    with child(mode) as process:
+        assert process.wait() == DONE, process.stderr.read()[-2000:]
+
+
 def test_without_a_compiler_the_handler_is_put_back():
     with child("idle", CXX="no-such-compiler") as process:
         check_interrupts(process, 6)
