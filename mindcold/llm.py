@@ -14,7 +14,7 @@ from mindcold.adapter_formats import check_adapter, read_adapter
 from mindcold.builder import RequestBuilder
 from mindcold.checkpoint import Checkpoint
 from mindcold.config import ModelConfig
-from mindcold.decoding import RequestState, Scheduler, TokenOutput
+from mindcold.decoding import KeptPrompts, RequestState, Scheduler, TokenOutput
 from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.draft_models import DraftModels
 from mindcold.drafting import TrigramTables
@@ -39,6 +39,7 @@ def load(
     backend: str = "auto",
     max_batch: int = 8,
     draft_memory: float = MEMORY,
+    prefix_cache: int = 0,
 ) -> "LLM":
     """Load a HuggingFace model folder (or a model by its name) and, if given, a LoRA adapter for it.
 
@@ -47,8 +48,10 @@ def load(
     rounded to it too, as in other engines; sums are float32 in all of them, except on Ascend (`mindcold.ops.ascend`).
     Token-exact parity with other libraries is a matter of "float32". `backend` picks the body of the operators
     ("auto", "aot", "single", "akg", "ascend", "triton", "builtin"), `max_batch` how many requests of one call run
-    together, `draft_memory` the megabytes of each table of trigrams. Raises ModelError, AdapterError, TokenizerError or
-    RequestError in one line naming the file and the field.
+    together, `draft_memory` the megabytes of each table of trigrams. `prefix_cache` is how many tokens of prompts stay
+    in memory after a call, for later prompts that begin with the same 32 or more (a chat template, earlier turns);
+    where a method contrasts, a token counts twice. Raises ModelError, AdapterError, TokenizerError or RequestError in
+    one line naming the file and the field.
     """
     if values.text(dtype) not in ("auto", *DTYPES):
         raise RequestError(f"dtype: {shown(dtype)} is not one of auto, {', '.join(DTYPES)}")
@@ -58,13 +61,14 @@ def load(
     megabytes = values.number(draft_memory)
     if megabytes is None or not 0.001 <= megabytes <= 1e5:
         raise RequestError(f"draft_memory: megabytes, from 0.001 to 100000, are expected, found {shown(draft_memory)}")
+    kept = values.integer_of("prefix_cache", prefix_cache, 0, 2**24)
     with LOCK:
         choose_device()
         folder = find_folder(model)
         config = ModelConfig.from_folder(folder)
         weights = Weights(Checkpoint(folder, config), dtype, backend)
         engine = Engine(CausalLMFactory(config, weights, backend), backend)
-        llm = LLM(folder, config, engine, weights.dtype, backend, together, megabytes)
+        llm = LLM(folder, config, engine, weights.dtype, backend, together, megabytes, kept)
         if adapter is not None:
             llm.add_adapter("default", adapter)
     return llm
@@ -82,6 +86,7 @@ class LLM:
         backend: str = "auto",
         max_batch: int = 8,
         draft_memory: float = MEMORY,
+        prefix_cache: int = 0,
     ):
         """An engine with the tokenizer of a folder, if it has one; the other arguments are those of `load`."""
         self.folder, self.config, self.engine, self.dtype, self.max_batch = folder, config, engine, dtype, max_batch
@@ -90,6 +95,8 @@ class LLM:
         self.trigrams: TrigramTables
         """What the trigram drafter has learned, of all adapters."""
         self.forget_drafts()
+        self.kept_prompts = KeptPrompts(prefix_cache)
+        """What the prompts of earlier calls have left."""
         self._encoder = PromptEncoder(folder, self.config, self.tokenizer)
         drafts = DraftModels(engine, self.config.vocab_size, dtype, backend)
         self._precisions = Precisions(engine, dtype)
@@ -246,7 +253,7 @@ class LLM:
 
     def run(self, states: list[RequestState]) -> Generator[TokenOutput, None, None]:
         """Tokens of checked requests as they are decided; what they hold is given back at the end or when abandoned."""
-        scheduler = Scheduler(self.max_batch)
+        scheduler = Scheduler(self.max_batch, self.kept_prompts)
         for state in states:
             scheduler.add(state)
         try:

@@ -236,6 +236,7 @@ def test_names_of_adapters_and_arguments_of_load(llm):
             llm.add_adapter(name, "tiny-keywords")
     for arguments, message in (
         *[({"max_batch": value}, "max_batch: an integer from 1") for value in (True, 2.0, "2", 0, 10**400)],
+        *[({"prefix_cache": value}, "prefix_cache: an integer from 0") for value in (-1, "2", 1.5, True, 2**40)],
         *[({"draft_memory": value}, "draft_memory: megabytes") for value in (True, "2", float("nan"), 10**400)],
         *[({"dtype": value}, "dtype: ") for value in (5, ["float32"], None, np.array(["float32", "int8"]))],
         *[({"backend": value}, "backend: ") for value in (5, ["aot"], None, "")],

@@ -25,6 +25,9 @@ def add_result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Flags of what is kept and written of a run."""
     parser.add_argument("--keep-drafts", action="store_true", help="let drafts learn from text to text")
     parser.add_argument(
+        "--prefix-cache", type=int, default=0, help="tokens of prompts each method keeps from text to text (default 0)"
+    )
+    parser.add_argument(
         "--output", action=params.AsPath, help=f"folder for {name}.json with every text, and {name}.png"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -52,12 +55,13 @@ def measure(
     from mindcold.llm import load
     from mindcold.tasks.evaluate import evaluate
 
-    llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend)
+    llm = load(args.model, args.adapter, dtype=args.dtype, backend=args.backend, prefix_cache=args.prefix_cache)
     chat, tokens = task_data.is_chat(args, llm), args.max_new_tokens
     found = evaluate(llm, task, items, specs, chat=chat, max_new_tokens=tokens, keep_drafts=args.keep_drafts)
 
     rows, parts = report.rows(found, args.seed), report.group_rows(found, args.seed)
-    setting = task_data.setting(args, task, items, llm) | {"keep_drafts": args.keep_drafts}
+    kept = {"keep_drafts": args.keep_drafts, "prefix_cache": args.prefix_cache}
+    setting = task_data.setting(args, task, items, llm) | kept
     defaults = llm.decoding_defaults().contrast
     if defaults:  # a method that contrasts and names no alpha or beta takes them
         setting |= {f"default {name}": value for name, value in defaults.items()}

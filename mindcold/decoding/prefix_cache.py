@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from mindcold.decoding.forward import SequenceSpec
+from mindcold.decoding.kept_prompts import MIN_SHARED, KeptPrompts, agreement
 from mindcold.decoding.request import RequestState
 from mindcold.engine import Engine, Sequence
-
-MIN_SHARED = 32
-"""Tokens that are worth a sequence of their own."""
 
 MAX_PREFIXES = 4
 """Beginnings that are kept while nobody uses them."""
@@ -32,6 +31,14 @@ class Prefix:
     users: int = 0
     """Requests that stand on it."""
     computed: bool = False
+
+    def is_shared(self, spec: SequenceSpec) -> bool:
+        """Whether a sequence of a request that stands on it begins with its keys and values."""
+        return spec.prompt and self.key == (spec.engine, tuple(spec.adapters))
+
+    def rest(self, spec: SequenceSpec) -> SequenceSpec:
+        """What such a sequence needs for itself."""
+        return replace(spec, size=spec.size - len(self.ids)) if self.is_shared(spec) else spec
 
 
 class PrefixCache:
@@ -57,7 +64,7 @@ class PrefixCache:
             return 0
         head = state.prompt[:MIN_SHARED]
         lengths = Counter(
-            min(limit, _agreement(state.prompt, other.prompt))
+            min(limit, agreement(state.prompt, other.prompt))
             for other in others
             if other.prompt[:MIN_SHARED] == head and _key(other) == key
         )
@@ -90,6 +97,12 @@ class PrefixCache:
         self._give_up(unused)
         return bool(unused)
 
+    def close(self, kept: KeptPrompts) -> None:
+        """Leave what nobody uses to later schedulers, or give it up."""
+        for prefix in self._unused:
+            self._prefixes.remove(prefix)
+            kept.take(prefix.sequence, prefix.ids)
+
     @property
     def _unused(self) -> list[Prefix]:
         return [item for item in self._prefixes if not item.users]
@@ -102,15 +115,3 @@ class PrefixCache:
 
 def _key(state: RequestState) -> PrefixKey:
     return PrefixKey(state.engine, tuple(state.stream_adapters))
-
-
-def _agreement(mine: list[int], other: list[int]) -> int:
-    """Tokens two texts have in common at their beginning."""
-    low, high = 0, min(len(mine), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if mine[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -3,11 +3,12 @@
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
 from mindcold.decoding.forward import Feed, ForwardRequest, ForwardResult, SequenceSpec, Steps
+from mindcold.decoding.kept_prompts import KeptPrompts
 from mindcold.decoding.prefix_cache import Prefix, PrefixCache
 from mindcold.decoding.request import RequestState, SelectedToken
 from mindcold.decoding.step_batch import StepBatch, Work
@@ -43,12 +44,13 @@ class Scheduler:
     """Runs requests together: every step takes rows of as many of them as fit, whatever their methods.
 
     Up to `max_batch` requests run at once, and waiting ones take the place of those that end. A request that fails ends
-    with an error of its own; the others go on. What the prompts of waiting requests have in common is computed once.
-    Several schedulers, in several threads, may share an engine.
+    with an error of its own; the others go on. What the prompts of waiting requests have in common is computed once,
+    what `kept` has of earlier ones' not again. Several schedulers, in several threads, may share an engine.
     """
 
-    def __init__(self, max_batch: int):
+    def __init__(self, max_batch: int, kept: KeptPrompts | None = None):
         self.max_batch = max_batch
+        self._kept = kept or KeptPrompts(0)
         self._waiting: deque[RequestState] = deque()
         self._active: list[ActiveRequest] = []
         self._work: defaultdict[Engine, deque[Work]] = defaultdict(deque)
@@ -96,7 +98,7 @@ class Scheduler:
         for state in self.unfinished_requests:
             self.cancel(state)
         with LOCK:
-            self._prefixes.make_room()
+            self._prefixes.close(self._kept)
 
     def step(self) -> list[TokenOutput]:
         """One step of every model that has work; the tokens it decides."""
@@ -127,7 +129,7 @@ class Scheduler:
                 break
             self._waiting.popleft()
             state.started = time.perf_counter()
-            active = ActiveRequest(state, sequences, _steps(state, sequences, prefix), prefix=prefix)
+            active = ActiveRequest(state, sequences, self._steps(state, sequences, prefix), prefix=prefix)
             self._active.append(active)
             decided += self._go_on(active, None)
         return decided
@@ -146,7 +148,7 @@ class Scheduler:
         sequences, specs = None, state.method.search.sequences(state)
         if prefix:
             self._prefixes.use(prefix)
-            specs = [replace(spec, size=spec.size - len(prefix.ids)) if spec.prompt else spec for spec in specs]
+            specs = [prefix.rest(spec) for spec in specs]
         try:
             sequences = self._open(specs)
         finally:
@@ -159,8 +161,9 @@ class Scheduler:
     def _open(self, specs: list[SequenceSpec]) -> list[Sequence] | None:
         """The sequences of a request, all or none; None where those that run leave no room, RequestError for none."""
         opened = _opened(specs)
-        if opened is None and self._prefixes.make_room():
-            opened = _opened(specs)
+        for make_room in (self._kept.clear, self._prefixes.make_room):
+            if opened is None and make_room():
+                opened = _opened(specs)
         if opened is None and not (self._active and all(engine.has_room(n) for engine, n in _demand(specs).items())):
             self._reserve(specs)
             opened = _opened(specs)
@@ -171,15 +174,16 @@ class Scheduler:
         waiting = [state.method.search.sequences(state) for state in islice(self._waiting, 1, None)]
         waiting.sort(key=lambda found: sum(spec.slots for spec in found), reverse=True)
         wanted = [specs, *waiting[: self.max_batch - len(self._active) - 1]]
-        while wanted:
+        spare = self._kept.slots
+        while True:
             try:
                 for engine, slots in _demand(spec for group in wanted for spec in group).items():
-                    engine.reserve(engine.used_slots + slots)
+                    engine.reserve(engine.used_slots + slots + spare)
                 return
             except RequestError:
-                wanted.pop()
-                if not wanted:
+                if len(wanted) == 1 and not spare:
                     raise
+                wanted, spare = wanted[: len(wanted) - (not spare)], 0
 
     def _step(self, engine: Engine) -> list[TokenOutput]:
         """One step of one model: rows for the work that fits, then the requests whose passes are complete go on."""
@@ -237,24 +241,31 @@ class Scheduler:
         for engine, work in self._work.items():
             self._work[engine] = deque(item for item in work if item.owner is not active)
         active.steps.close()
-        _close(active.sequences)
+        specs = active.state.method.search.sequences(active.state)
+        for sequence, spec in zip(active.sequences, specs, strict=True):
+            if spec.prompt and not active.state.error:
+                self._kept.take(sequence, active.state.prompt)
+            else:
+                sequence.close()
         if active.prefix:
             self._prefixes.leave(active.prefix)
         if active.state.finish_reason != "cancelled":
             active.state.measure()
             self._finished.append(active.state)
 
-
-def _steps(state: RequestState, sequences: list[Sequence], prefix: Prefix | None) -> Steps:
-    """The steps of a request; before them the prefix it shares, where nobody has computed it yet."""
-    if prefix:
-        if not prefix.computed:
+    def _steps(self, state: RequestState, sequences: list[Sequence], prefix: Prefix | None) -> Steps:
+        """The steps of a request; before them the prefix it shares, where nobody has computed it yet."""
+        if prefix and not prefix.computed:
+            self._kept.begin(prefix.sequence, prefix.ids)
+            prefix.sequence.pending = prefix.ids[prefix.sequence.length :]
             yield ForwardRequest([Feed(prefix.sequence)], state.contrast)
             prefix.computed = True
         for sequence, spec in zip(sequences, state.method.search.sequences(state), strict=True):
-            if spec.prompt:
+            if prefix and prefix.is_shared(spec):
                 sequence.share(prefix.sequence)
-    yield from state.method.search(state, sequences).steps()
+            elif spec.prompt:
+                self._kept.begin(sequence, state.prompt)
+        yield from state.method.search(state, sequences).steps()
 
 
 def _count_pass(item: Work) -> None:

@@ -191,6 +191,12 @@ class Engine:
             end = segment.start + segment.size
             self._moves = [move for move in self._moves if not segment.start <= move[1] < end]
 
+    def shrink(self, sequence: Sequence, size: int) -> None:
+        """Take the slots after the first `size` tokens from a sequence that shares nothing."""
+        for segment in sequence.streams:
+            end, segment.size = segment.start + segment.size, self.slots_for(size)
+            self._moves = [move for move in self._moves if not segment.start + segment.size <= move[1] < end]
+
     def move(self, slots: Iterable[tuple[int, int]]) -> None:
         """Copy keys and values between slots at the start of the next step, in this order."""
         self._moves += slots

@@ -71,6 +71,23 @@ class Sequence:
             self.engine.move((theirs.slot(end) + node, mine.slot(end + i)) for i, node in enumerate(path))
         self.length = end + len(path)
 
+    def copy_beginning(self, leader: "Sequence", length: int) -> None:
+        """Start with copies of the first `length` tokens of another of the same adapters.
+
+        They are made at the start of the next step; the leader need not be open any more by then.
+        """
+        assert self.length == 0 and length <= leader.length
+        for mine, theirs in zip(self.streams, leader.streams, strict=True):
+            assert mine.adapter == theirs.adapter and mine.parent is None
+            self.engine.move((source, mine.slot(place)) for place, source in enumerate(theirs.slots(length)))
+        self.length = length
+
+    def shrink(self, length: int) -> None:
+        """Forget what comes after so many tokens, and give its slots back."""
+        self.trim(length)
+        self.pending = []
+        self.engine.shrink(self, length)
+
     def adopt(self, other: "Sequence") -> None:
         """Go on where another stands, with its pending tokens and copies of its keys and values.
 

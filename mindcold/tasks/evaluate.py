@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from mindcold.decoding import find
+from mindcold.decoding import KeptPrompts, find
 from mindcold.errors import RequestError
 from mindcold.request import Request
 from mindcold.tasks.methods import MethodSpec
@@ -88,16 +89,17 @@ def evaluate(
 
     Methods take turns, so that whatever else the machine does meets all alike. The items with the longest and the
     shortest prompt are decoded once before, unmeasured: graphs are compiled then. Drafts start untaught at every text
-    unless `keep_drafts`, where every method has tables of its own that learn from text to text. `together` decodes all
-    methods of an item in one call, for scores alone: `seconds` is then a part of the call, the same for all. `llm` is
-    what `mindcold.load` returns; its errors end the run. `title` stands before the progress bar.
+    unless `keep_drafts`, where every method has tables of its own that learn from text to text. Where the model keeps
+    prompts (`prefix_cache`), it does so for every method apart: none finds the prompt of an item computed by another.
+    `together` decodes all methods of an item in one call, for scores alone: `seconds` is then a part of the call, the
+    same for all. `llm` is what `mindcold.load` returns; its errors end the run. `title` stands before the progress bar.
     """
     result = Evaluation(task, items, {spec.label: [] for spec in specs})
-    decoder = ItemDecoder(llm, task, specs, chat, max_new_tokens or task.max_new_tokens, keep_drafts)
     by_length = sorted(items, key=lambda item: len(item.prompt))
     warm_up = [] if together else by_length[-1:] + by_length[:1]
     total = (len(warm_up) + len(items)) * len(specs)
-    with tqdm(total=total, unit="text", desc=title or task.name, disable=None) as bar:
+    made = ItemDecoder(llm, task, specs, chat, max_new_tokens or task.max_new_tokens, keep_drafts)
+    with closing(made) as decoder, tqdm(total=total, unit="text", desc=title or task.name, disable=None) as bar:
         for item in warm_up:
             for spec in specs:
                 decoder.decode(item, spec)
@@ -133,13 +135,20 @@ class ItemDecoder:
         self._llm, self._task, self._specs = llm, task, specs
         self._chat, self._tokens, self._keep = chat, max_new_tokens, keep_drafts
         self._tables: dict[str, Any] = {}
+        self._prompts = {spec.label: KeptPrompts(llm.kept_prompts.slots) for spec in specs}
         self.forget()
 
     def forget(self) -> None:
-        """Give every method new tables."""
+        """Give every method new tables, and no prompts."""
         for spec in self._specs if self._keep else ():
             self._llm.forget_drafts()
             self._tables[spec.label] = self._llm.trigrams
+        self.close()
+
+    def close(self) -> None:
+        """Give up the prompts that are kept."""
+        for kept in self._prompts.values():
+            kept.clear()
 
     def decode(self, item: Item, spec: MethodSpec) -> Record:
         """The text of one method."""
@@ -147,8 +156,12 @@ class ItemDecoder:
             self._llm.trigrams = self._tables[spec.label]
         else:
             self._llm.forget_drafts()
+        former, self._llm.kept_prompts = self._llm.kept_prompts, self._prompts[spec.label]
         began = time.perf_counter()
-        out = self._llm.generate(item.message(self._chat), spec.method, **options_of(item, spec, self._tokens))
+        try:
+            out = self._llm.generate(item.message(self._chat), spec.method, **options_of(item, spec, self._tokens))
+        finally:
+            self._llm.kept_prompts = former
         return self._record(item, out, time.perf_counter() - began)
 
     def decode_together(self, item: Item) -> list[Record]:

@@ -111,6 +111,31 @@ def test_a_closed_sequence_is_not_written_to(engine):
     first.close()
 
 
+def test_a_copy_of_a_beginning_goes_on_as_the_whole(engine):
+    ids = [5, 9, 33, 7, 12, 40]
+    source, other = engine.open([0], 20), engine.open([0], 20)
+    feed(engine, source, ids)
+    expected = feed(engine, source, [8, 3])
+    other.copy_beginning(source, 4)
+    source.close()
+    taken, plan = engine.open([0], 20), StepPlan()  # of the slots that are read, and written to in the same step
+    plan.extend(taken, [1, 2, 3, 4, 5, 6])
+    plan.extend(other, [*ids[4:], 8, 3])
+    np.testing.assert_array_equal(engine.logits(plan)[-2:], expected)
+    for sequence in (taken, other):
+        sequence.close()
+    assert engine.used_slots == 0
+
+
+def test_a_sequence_gives_back_what_it_holds_no_longer(engine):
+    first = engine.open([0], 20)
+    feed(engine, first, [1, 2, 3])
+    first.accept([1, 3])  # moved at the start of the next step
+    first.shrink(3)
+    assert engine.used_slots == first.length == 3 and not engine._moves
+    first.close()
+
+
 def test_the_pool_grows_under_open_sequences(tmp_path):
     llm = mindcold.load(write_model(tmp_path / "model", seed=2))
     engine, expected = llm.engine, llm.logits([5, 9, 33, 7])

@@ -2,10 +2,12 @@
 
 import json
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 from mindcold.constraints import Keywords
+from mindcold.decoding import KeptPrompts
 from mindcold.errors import RequestError
 from mindcold.request import Request
 from mindcold.tasks import TASKS, Item
@@ -16,6 +18,8 @@ from mindcold.tasks.report import group_rows, picture, plain, rows, table
 
 class FakeLLM:
     """Answers an item when the method is "cold"; "cdlh" answers half of them."""
+
+    kept_prompts = KeptPrompts(0)
 
     def __init__(self):
         self.calls, self.forgotten, self.trigrams = [], 0, []
@@ -92,6 +96,22 @@ def test_drafts_that_are_kept_learn_from_the_items_of_one_method_alone():
     measured = llm.known[4:]  # the warm-up is forgotten
     assert [len(seen) for _, seen in measured] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert all(set(seen) <= {method} for method, seen in measured) and llm.forgotten == 4
+
+
+def test_every_method_keeps_prompts_of_its_own():
+    class Keeping(FakeLLM):
+        kept_prompts = KeptPrompts(70)
+        stores: ClassVar[list] = []
+
+        def generate(self, prompt, method, **options):
+            self.stores.append((method, self.kept_prompts))
+            return super().generate(prompt, method, **options)
+
+    llm = Keeping()
+    evaluate(llm, TASKS["jsonl"], ITEMS[:4], parse_methods("greedy;cold"))
+    used = {method: {id(kept) for other, kept in llm.stores if other == method} for method in ("greedy", "cold")}
+    assert len(used["greedy"]) == len(used["cold"]) == 1 and used["greedy"] != used["cold"]
+    assert llm.kept_prompts is Keeping.kept_prompts and {kept.slots for _, kept in llm.stores} == {70}
 
 
 def test_methods_together_give_the_same_texts(found):

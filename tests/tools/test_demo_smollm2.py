@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mindcold.decoding import find
+from mindcold.decoding import KeptPrompts, find
 from mindcold.model_folder import find_folder
 from mindcold.sampling_params import SamplingParams
 
@@ -20,6 +20,8 @@ SPEC.loader.exec_module(demo)
 
 class FakeLLM:
     trigrams = None
+
+    kept_prompts = KeptPrompts(0)
 
     def forget_drafts(self):
         pass

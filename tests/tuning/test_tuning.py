@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mindcold.decoding import KeptPrompts
 from mindcold.decoding_defaults import DecodingDefaults
 from mindcold.errors import RequestError
 from mindcold.tasks import TASKS, Item
@@ -17,6 +18,8 @@ GRID = Grid((0.1, 0.5), (0.5, 1.0))
 
 class FakeLLM:
     """Right on an item where `right(number, method, alpha, beta)` says so; `times` are seconds by draft and size."""
+
+    kept_prompts = KeptPrompts(0)
 
     def __init__(self, clock, right, times=None):
         self.clock, self.right, self.times = clock, right, times or {}

@@ -63,7 +63,7 @@ class BeamDrafts:
         self._state, self._count = state, draft_nodes(state)
         self._said: dict[Path, tuple[ForwardResult, int]] = {}
         """Where the target has said what follows a beam's tokens: result and head."""
-        texts = [DraftText(sequence) for sequence in sequences]
+        texts = [DraftText(sequence, state.prompt) for sequence in sequences]
         self._prompt, self._texts = (texts[0] if texts else None), texts[1:]
 
     def drafts(self, beams: Sequence[Drafted], room: int) -> Drafting:

@@ -8,9 +8,10 @@ from mindcold.engine import Sequence as KVSequence
 class DraftText:
     """One text in a drafting model: its keys and values are kept as far as the next text begins like it."""
 
-    def __init__(self, sequence: KVSequence):
+    def __init__(self, sequence: KVSequence, prompt: Sequence[int] = ()):
+        """On a sequence that may hold the beginning of the prompt already."""
         self.sequence = sequence
-        self._ids: list[int] = []
+        self._ids = list(prompt[: sequence.length])
 
     def common(self, ids: Sequence[int]) -> int:
         """How many of these tokens it holds, the last one never."""

@@ -34,7 +34,7 @@ class ModelDrafts:
     """One request's drafts by a model, which has its keys and values here too and forgets what was refused."""
 
     def __init__(self, state: RequestState, sequences: Sequence[KVSequence]):
-        self._state, self._text = state, DraftText(sequences[0])
+        self._state, self._text = state, DraftText(sequences[0], state.prompt)
         self.given: list[float] = []
         """What the model gave each token of the last chain."""
         self.laws: list[np.ndarray] = []

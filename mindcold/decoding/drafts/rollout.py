@@ -32,12 +32,13 @@ class RolloutSource:
     def sequences(self, size: int, branches: int = 0, lookahead: int = 0, nodes: int = 0) -> list[SequenceSpec]:
         """What it needs for texts of `size` tokens, so many starts at once, and so many nodes of trees after a text."""
         branch = SequenceSpec(self.engine, [self.adapter], lookahead + 2)
-        return [SequenceSpec(self.engine, [self.adapter], min(size, self.limit) + nodes), *[branch] * branches]
+        text = SequenceSpec(self.engine, [self.adapter], min(size, self.limit) + nodes, prompt=True)
+        return [text, *[branch] * branches]
 
-    def open(self, eos: Sequence[int], sequences: list[KVSequence]) -> "ModelRollouts":
+    def open(self, prompt: Sequence[int], eos: Sequence[int], sequences: list[KVSequence]) -> "ModelRollouts":
         """One request's roll-outs, on the sequences it needs."""
         assert self.drafter is not None
-        return ModelRollouts(self.drafter, eos, sequences, self.limit)
+        return ModelRollouts(self.drafter, prompt, eos, sequences, self.limit)
 
 
 class Rollouts(Protocol):
@@ -62,10 +63,17 @@ def until_end(tokens: Sequence[int], eos: frozenset[int]) -> list[int]:
 class ModelRollouts:
     """A model's own greedy continuations, all starts in the same steps; keys and values are kept between calls."""
 
-    def __init__(self, drafter: Drafter, eos: Sequence[int], sequences: list[KVSequence], limit: int = sys.maxsize):
+    def __init__(
+        self,
+        drafter: Drafter,
+        prompt: Sequence[int],
+        eos: Sequence[int],
+        sequences: list[KVSequence],
+        limit: int = sys.maxsize,
+    ):
         self._drafter, self._eos, self._limit = drafter, frozenset(eos), limit
         self._main, *self._branches = sequences
-        self._text = DraftText(self._main)
+        self._text = DraftText(self._main, prompt)
 
     def roll(self, prefix: Sequence[int], starts: Sequence[Sequence[int]], length: int) -> Rolling:
         """See Rollouts; a single empty start stays in the cache, in case it is accepted."""

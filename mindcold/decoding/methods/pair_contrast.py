@@ -41,7 +41,7 @@ class PairContrast:
         return [own, *state.rollouts.sequences(state.size)]
 
     def __init__(self, state: RequestState, sequences: list[Sequence]):
-        self.state, self.expert, self.amateur = state, sequences[0], DraftText(sequences[1])
+        self.state, self.expert, self.amateur = state, sequences[0], DraftText(sequences[1], state.prompt)
         self.expert.pending = state.prompt[self.expert.length :]
         self.scores: list[np.ndarray] = []
         """The amateur's scores of the place after the text and after each draft token, as far as they are known."""

@@ -66,7 +66,7 @@ class RolloutSearch:
         self.main, self.branches = sequences[0], sequences[1 : 1 + state.params.candidates]
         self.main.pending = state.prompt[self.main.length :]
         others = sequences[1 + state.params.candidates :]
-        self.rollouts = state.rollouts.open(state.eos, others) if state.rollouts else None
+        self.rollouts = state.rollouts.open(state.prompt, state.eos, others) if state.rollouts else None
         if state.drafter:
             state.drafter.observe(state.prompt, len(state.prompt))
 
