@@ -46,8 +46,10 @@ def check(args: argparse.Namespace) -> None:
         value = getattr(args, name, None)
         if value is not None and value < 1:
             raise RequestError(f"--{name.replace('_', '-')}: a positive number is expected, found {value}")
-    if args.seed < 0:
-        raise RequestError(f"--seed: a number >= 0 is expected, found {args.seed}")
+    for name in ("seed", "prefix_cache"):
+        value = getattr(args, name, None)
+        if value is not None and value < 0:
+            raise RequestError(f"--{name.replace('_', '-')}: a number >= 0 is expected, found {value}")
     if args.prompts not in PROMPTS:
         raise RequestError(f"--prompts: {args.prompts!r} is not one of {', '.join(PROMPTS)}")
 

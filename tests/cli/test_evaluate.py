@@ -38,10 +38,11 @@ def test_methods_beside_each_other(capsys, common, tmp_path):
         "--limit",
         3,
     ]
-    settings += ["--max-new-tokens", 8]
+    settings += ["--max-new-tokens", 8, "--prefix-cache", 64]
     code, out, _ = run(capsys, *common, *settings, "--output", tmp_path / "out", "--json")
     result = json.loads(out)
     assert code == 0 and "prompts" in result["setting"] and result["setting"]["prompts"] == "plain"
+    assert result["setting"]["prefix_cache"] == 64
     greedy, cdlh, drafted = result["methods"]
     assert [row["method"] for row in result["methods"]] == ["greedy", "cdlh:candidates=2", "greedy:draft=trigram"]
     assert drafted["same text"] == 1.0 and drafted["hard coverage"] == greedy["hard coverage"]
@@ -66,6 +67,8 @@ def test_methods_beside_each_other(capsys, common, tmp_path):
         ({"--limit": "0"}, "--limit: a positive number"),
         ({"--max-new-tokens": "-1"}, "--max-new-tokens: a positive number"),
         ({"--seed": "-1"}, "--seed: a number >= 0"),
+        ({"--prefix-cache": "-1"}, "--prefix-cache: a number >= 0"),
+        ({"--prefix-cache": "99999999"}, "prefix_cache: an integer from 0 to 16777216"),
         ({"--prompts": "x"}, "--prompts: 'x' is not one of auto"),
         ({"--methods": "cold:"}, "--methods: 'cold:' is not of the form"),
         ({"--methods": "warm"}, "method: 'warm' is not one of greedy"),
