@@ -49,7 +49,7 @@ def load(
     Token-exact parity with other libraries is a matter of "float32". `backend` picks the body of the operators
     ("auto", "aot", "single", "akg", "ascend", "triton", "builtin"), `max_batch` how many requests of one call run
     together, `draft_memory` the megabytes of each table of trigrams. `prefix_cache` is how many tokens of prompts stay
-    in memory after a call, for later prompts that begin with the same 32 or more (a chat template, earlier turns);
+    in memory after a call, for later prompts that begin with the same 16 or more (a chat template, earlier turns);
     where a method contrasts, a token counts twice. Raises ModelError, AdapterError, TokenizerError or RequestError in
     one line naming the file and the field.
     """

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mindcold.engine import LOCK, Engine, Sequence
 
-MIN_SHARED = 32
-"""Tokens whose keys and values are worth keeping for others."""
+MIN_KEPT = 16
+"""Tokens whose keys and values are worth a copy: a block of vLLM's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,7 @@ class KeptPrompts:
         limit = min(len(ids) - 1, sequence.streams[0].size)
         lengths = [min(limit, agreement(item.ids, ids)) for item in self._like(sequence)]
         best = max(lengths, default=0)
-        if best < MIN_SHARED or sequence.length:
+        if best < MIN_KEPT or sequence.length:
             return
         found = self._like(sequence)[lengths.index(best)]
         sequence.copy_beginning(found.sequence, best)
@@ -54,7 +54,7 @@ class KeptPrompts:
         length = min(length, self.slots // len(streams))
         alone = sequence.engine.branches and all(segment.parent is None for segment in streams)
         alike = self._like(sequence)
-        if length < MIN_SHARED or not alone or any(agreement(item.ids, ids) >= length for item in alike):
+        if length < MIN_KEPT or not alone or any(agreement(item.ids, ids) >= length for item in alike):
             sequence.close()
             return
         sequence.shrink(length)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mindcold.decoding.forward import SequenceSpec
-from mindcold.decoding.kept_prompts import MIN_SHARED, KeptPrompts, agreement
+from mindcold.decoding.kept_prompts import KeptPrompts, agreement
 from mindcold.decoding.request import RequestState
 from mindcold.engine import Engine, Sequence
+
+MIN_SHARED = 32
+"""Tokens that are worth a sequence, and a pass, of their own."""
 
 MAX_PREFIXES = 4
 """Beginnings that are kept while nobody uses them."""

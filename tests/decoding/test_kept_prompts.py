@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import mindcold
 from mindcold import Request
 from mindcold.decoding import KeptPrompts
-from mindcold.decoding.kept_prompts import MIN_SHARED
+from mindcold.decoding.kept_prompts import MIN_KEPT
 from mindcold.errors import RequestError
 from tests.decoding.fake_constraints import Liked
 from tests.decoding.pairs import load_pair
@@ -184,8 +184,8 @@ def test_what_was_used_longest_ago_goes_first():
 
 def test_what_is_not_worth_it_is_given_back():
     kept = KeptPrompts(50)
-    assert not taken(kept, [1] * (MIN_SHARED - 1)).open
-    assert not taken(kept, [1] * 60, (0, -1)).open  # 25 tokens of each stream
+    assert not taken(kept, [1] * (MIN_KEPT - 1)).open
+    assert not taken(kept, [1] * 60, (0, -1, 1, 2)).open  # 12 tokens of each stream
     assert not taken(kept, [1] * 60, (0,), "parent").open
     long = taken(kept, [1] * 60)
     assert long.open and long.streams[0].size == 50  # its beginning
@@ -210,4 +210,4 @@ def test_it_begins_with_the_most_there_is(ends, size):
     best = max((min(end, size - 1) for end in ends), default=0)
     sequence = FakeSequence(0)
     kept.begin(sequence, prompt)
-    assert (sequence.begun[1] if sequence.begun else 0) == (best if best >= MIN_SHARED else 0)
+    assert (sequence.begun[1] if sequence.begun else 0) == (best if best >= MIN_KEPT else 0)
